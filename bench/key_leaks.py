@@ -65,6 +65,7 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
         AllowedKey(KEYS.events_retained, "number of events that stay for other consumer groups"),
         AllowedKey(KEYS.previews, "what agents were shown in preview; bounded in number"),
         AllowedKey(KEYS.outcomes, "ended attempts, for other services; bounded in number"),
+        AllowedKey(KEYS.blocks, "what rules have blocked, for auditors; bounded in number"),
         AllowedKey(KEYS.webhooks_lease("*"), "which process posts outcomes to an address", WEBHOOKS_LEASE_S),
         AllowedKey(KEYS.hangups, "calls to end while they ring; bounded in number", HANGUPS_TTL_S),
         AllowedKey(KEYS.server, "the ledger's clock, and which server's memory it has met"),

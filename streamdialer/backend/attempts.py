@@ -17,7 +17,7 @@ GROUP: Final = "streamdialer-backend"
 """The consumer group that reads for these rows."""
 _FIELDS: Final = (
     *("contact_id", "phone_number", "call_id", "agent_id", "disposition", "cause", "sent_at", "answered_at"),
-    *("ended_at", "duration", "attempt", "next_at", "final", "entry_id"),
+    *("ended_at", "duration", "attempt", "allowed_by", "next_at", "final", "entry_id"),
 )
 Id = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -39,6 +39,7 @@ class Outcome(msgspec.Struct, frozen=True):
     ended_at: Instant | None = None
     duration: float | None = None
     attempt: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    allowed_by: str | None = None
     next_at: Instant | None = None
     final: bool = False
 
@@ -53,6 +54,9 @@ def store_outcomes(entries: list[tuple[str, dict[str, str]]]) -> None:
     for entry_id, fields in sorted(entries, key=lambda entry: _order(entry[0])):
         outcome = _read(entry_id, fields)
         if outcome is not None:
+            before = newest.get(outcome.attempt_id)
+            if before and not outcome.allowed_by:  # a correction may not name it
+                outcome = msgspec.structs.replace(outcome, allowed_by=before[1].allowed_by)
             newest[outcome.attempt_id] = entry_id, outcome
     close_old_connections()
     _store_each(dict(sorted(newest.items())))  # sorted: two writers do not wait for each other's rows
@@ -113,11 +117,12 @@ def _store(newest: dict[str, tuple[str, Outcome]]) -> None:
         for row in Attempt.objects.select_for_update()
         .filter(attempt_id__in=[row.attempt_id for row in rows])
         .order_by("attempt_id")
-        .only("attempt_id", "entry_id")
+        .only("attempt_id", "entry_id", "allowed_by")
     }
     corrected = [row for row in rows if _order(row.entry_id) > _order(stored[row.attempt_id].entry_id)]
     for row in corrected:
         row.pk = stored[row.attempt_id].pk
+        row.allowed_by = row.allowed_by or stored[row.attempt_id].allowed_by
     Attempt.objects.bulk_update(corrected, _FIELDS)
 
 
@@ -133,6 +138,7 @@ def _values(outcome: Outcome, contacts: set[int]) -> dict[str, Any]:
                 ("call_id", 256),
                 ("agent_id", 256),
                 ("disposition", 40),
+                ("allowed_by", 400),
             )
         },
         "cause": "" if outcome.cause is None else str(outcome.cause)[:256],

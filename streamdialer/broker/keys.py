@@ -154,6 +154,11 @@ class Keys(msgspec.Struct, frozen=True):
         """Bounded stream of decision records."""
         return self._own(campaign, "decisions")
 
+    @property
+    def blocks(self) -> str:
+        """Bounded stream of the contacts that ticks skipped because of a rule, of all campaigns (`ledger/ticks.py`)."""
+        return f"{self.prefix}sd:blocks"
+
     def samples(self, campaign: str) -> str:
         """list of samples of the campaign, newest first (JSON); bounded in number (`ledger/samples.py`)."""
         return self._own(campaign, "samples")
@@ -290,7 +295,8 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def server(self) -> str:
-        """hash: the ledger's clock, and the server runs whose data it trusts (`lua/lib/clock.lua`, `data_loss.lua`)."""
+        """hash: the ledger's clock, the server runs whose data it trusts, the calling codes of all numbers, and when
+        registries were asked (`lua/lib/clock.lua`, `data_loss.lua`, `spellings.lua`, `registries.lua`)."""
         return f"{self.prefix}sd:server"
 
     @property

@@ -28,7 +28,7 @@ from streamdialer.errors import CannotBeDone, SettingsError
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
     from streamdialer.ledger.suppression import DncLedger
-    from streamdialer.operations.dnc_import import ImportResult
+    from streamdialer.operations.dnc_import import ImportResult, Query
     from streamdialer.operations.list_file.sheet import Sheet
     from streamdialer.operations.list_file.text import BadLine
     from streamdialer.rules.numbers import Number
@@ -85,9 +85,15 @@ def check(ctx: typer.Context, numbers: Numbers, country: Country = None, as_json
 
 
 @commands.command("list", epilog="Example: streamdialer dnc list --json > numbers.ndjson")
-def list_numbers(ctx: typer.Context, as_json: AsJson = False) -> None:
+def list_numbers(
+    ctx: typer.Context,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="List the registries instead: when each was last asked.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Print the whole list, in no order, one per line: number, since when, why."""
-    run_async(_list, load_settings(ctx), as_json)
+    run_async(_list_sources if sources else _list, load_settings(ctx), as_json)
 
 
 @commands.command("import", epilog="Example: streamdialer dnc import numbers.csv --country CO --bad bad.csv")
@@ -108,15 +114,29 @@ def import_file(
         ),
     ] = None,
     bad: Annotated[Path | None, typer.Option(help="Write every refused line to this CSV file.")] = None,
+    registry: Annotated[
+        str,
+        typer.Option(
+            "--source",
+            metavar="NAME",
+            help="The registry whose answer the file is, such as rne.",
+        ),
+    ] = "",
+    asked: Annotated[
+        str, typer.Option(metavar="DATE", help="When that registry was asked, such as 2026-11-26.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Add every number of a file; a second import adds nothing. Exit code 1 when a line is refused.
 
+    With --source and --asked, the query is kept as a record: rule packs say how old it may be.
+
     A change file (number, date, A or D) adds numbers and takes off those that an import has added.
     """
-    from streamdialer.operations.list_file.sheet import open_sheet
+    from streamdialer.operations.list_file.sheet import EmptyFile, open_sheet
 
     settings = load_settings(ctx, country=country)
+    query = _read_query(registry, asked)
     first_bad: list[BadLine] = []
     with ExitStack() as stack:
         try:
@@ -130,10 +150,23 @@ def import_file(
             if len(first_bad) < MAX_BAD_LINES:
                 first_bad.append(line)
 
-        sheet = stack.enter_context(open_sheet(source))
+        try:
+            sheet = stack.enter_context(open_sheet(source))
+        except EmptyFile:
+            if query is None:
+                raise
+            run_async(_record_query, settings, query)  # none of the numbers that were asked for is registered
+            echo(f"the query of {query.registry} on {asked.strip()} is recorded: no numbers")
+            return
         report = stack.enter_context(progress("importing numbers", sheet.size or None))
         result = run_async(
-            _import, settings, sheet, columns or [], on_bad_line, lambda line: report(sheet.position(line))
+            _import,
+            settings,
+            sheet,
+            columns or [],
+            query,
+            on_bad_line,
+            lambda line: report(sheet.position(line)),
         )
     if as_json:
         print_json({**msgspec.to_builtins(result), "first_bad": first_bad})
@@ -142,13 +175,17 @@ def import_file(
         echo(f"{result.lines} lines, {result.numbers} numbers, {result.added} new on the list{removed}")
         if result.without_country:
             echo(
-                f"{result.without_country} have no + and no --country: they match contacts with exactly these digits"
+                f"{result.without_country} have no + and no --country: they match these digits in any country"
             )
         for line in first_bad:
             echo(f"line {line.line}: {line.problem}: {line.text}")
+        if query and not result.bad:
+            echo(f"the query of {query.registry} on {asked.strip()} is recorded")
     if result.bad:
+        unrecorded = f", so the query of {query.registry} is not recorded" if query else ""
         raise CannotBeDone(
-            f"{result.bad} lines are refused" + (f": {bad}" if bad else " (--bad FILE writes them to a file)")
+            f"{result.bad} lines are refused{unrecorded}"
+            + (f": {bad}" if bad else " (--bad FILE writes them to a file)")
         )
 
 
@@ -162,6 +199,25 @@ def _read_numbers(ctx: typer.Context, raws: list[str], country: str | None) -> t
         if not number.digits:
             raise SettingsError(f"number: got {raw!r}: {number.problem}")
     return settings, numbers
+
+
+def _read_query(registry: str, asked: str) -> Query | None:
+    """Raises SettingsError for one of the two alone, an unknown registry, and a date that is none or is to come."""
+    if not registry and not asked:
+        return None
+    from streamdialer.operations.dnc_import import Query
+    from streamdialer.rules.rule_pack import registry_packs
+
+    if registry not in registry_packs():
+        raise SettingsError(f"source: got {registry!r}, takes one of {', '.join(sorted(registry_packs()))}")
+    try:
+        instant = datetime.fromisoformat(asked.strip())
+    except ValueError:
+        raise SettingsError(f"asked: got {asked!r}, takes a date such as 2026-11-26") from None
+    instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    if instant > datetime.now(UTC):
+        raise SettingsError(f"asked: got {asked!r}, takes a date that is not to come")
+    return Query(registry, round(instant.timestamp()))
 
 
 def _print_statuses(statuses: list[NumberStatus], *, as_json: bool) -> None:
@@ -208,10 +264,35 @@ async def _list(settings: Settings, as_json: bool) -> None:
             print_text(entry, f"{entry.number}  {_instant(entry.since_s)}  {entry.why}", as_json=as_json)
 
 
+async def _record_query(settings: Settings, query: Query) -> None:
+    async with _open_dnc(settings) as dnc:
+        await dnc.record_query(query.registry, query.asked_s, 0)
+
+
+async def _list_sources(settings: Settings, as_json: bool) -> None:
+    from streamdialer.rules.rule_pack import registry_packs
+
+    async with _open_dnc(settings) as dnc:
+        queries = {query.registry: query for query in await dnc.queries()}
+    rows = []
+    for name, packs in sorted(registry_packs().items()):
+        query = queries.get(name)
+        asked = _instant(query.asked_s) if query else "never"
+        imported, numbers = (_instant(query.imported_s), str(query.numbers)) if query else ("", "")
+        rows.append((name, asked, imported, numbers, ", ".join(packs)))
+    print_rows(
+        list(queries.values()),
+        ["registry", "asked", "imported", "numbers", "asked for by"],
+        rows,
+        as_json=as_json,
+    )
+
+
 async def _import(
     settings: Settings,
     sheet: Sheet,
     columns: list[str],
+    query: Query | None,
     on_bad_line: Callable[[BadLine], None],
     on_progress: Callable[[int], None],
 ) -> ImportResult:
@@ -223,6 +304,7 @@ async def _import(
             sheet,
             country=settings.country,
             named=columns,
+            query=query,
             on_bad_line=on_bad_line,
             on_progress=on_progress,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +10,25 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
-from streamdialer.cli.common import AsJson, echo, print_fields, print_json, print_table
+from streamdialer.cli.common import (
+    AsJson,
+    echo,
+    escape_controls,
+    load_settings,
+    print_fields,
+    print_json,
+    print_table,
+    with_redis,
+)
 from streamdialer.errors import CampaignError, CannotBeDone, SettingsError
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
+    from redis.asyncio import Redis
+
+    from streamdialer.broker.keys import Keys
+    from streamdialer.config.settings import Settings
     from streamdialer.rules.rule_pack import Pack, StatuteValue
 
 T = TypeVar("T")
@@ -35,6 +49,9 @@ def next_call(
     timezone: Annotated[
         str | None, typer.Option(help="IANA time zone of the contact; without it STREAMDIALER_TIMEZONE.")
     ] = None,
+    region: Annotated[
+        str, typer.Option(help="State of the contact, such as US-FL: its rules and zones count as well.")
+    ] = "",
     at: Annotated[
         str | None, typer.Option(help="ISO 8601, in that zone unless it has an offset; without it now.")
     ] = None,
@@ -46,7 +63,7 @@ def next_call(
     from streamdialer.rules.calling_hours import calling_hours
     from streamdialer.rules.rule_pack import load_pack
     from streamdialer.rules.zone_clock import read_zone
-    from streamdialer.rules.zones import OWN_ZONE
+    from streamdialer.rules.zones import OWN_ZONE, place, read_region
 
     rules = _read(load_pack, pack)
     zone = _read(read_zone, timezone or loading.load(ctx.obj).settings.timezone)
@@ -54,9 +71,13 @@ def next_call(
     hours = calling_hours(
         CampaignSettings(queue_name="", rule_pack=pack, timezone=zone.key), zone.key, from_ms
     )
-    opening = hours.opening_at(OWN_ZONE, from_ms)
+    code = read_region(region)
+    if region and not code:
+        raise SettingsError(f"region: got {region!r}, takes an ISO 3166-2 code such as US-FL")
+    where = place(timezone, [], code, hours.states) if code else OWN_ZONE
+    opening = hours.opening_at(where, from_ms)
     allowed_ms = from_ms if opening.is_open or opening.until_ms is None else opening.until_ms
-    ends_ms = hours.opening_at(OWN_ZONE, allowed_ms).until_ms
+    ends_ms = hours.opening_at(where, allowed_ms).until_ms
     document = {
         "pack": rules.name,
         "version": rules.version,
@@ -64,7 +85,7 @@ def next_call(
         "at": _iso(from_ms, zone),
         "next": _iso(allowed_ms, zone),
         "until": None if ends_ms is None else _iso(ends_ms, zone),
-        "rule": hours.describe(OWN_ZONE, from_ms),
+        "rule": hours.describe(where, from_ms),
         "statute": rules.hours.statute if rules.hours else None,
         "verified": rules.hours.verified if rules.hours else None,
     }
@@ -104,6 +125,60 @@ def check(
     _print_pack(rules, "", as_json=as_json)
 
 
+@commands.command(
+    epilog="Example: streamdialer rules evidence --campaign 7 --from 2026-11-01 --to 2026-12-01 > november.csv"
+)
+def evidence(
+    ctx: typer.Context,
+    campaign: Annotated[str, typer.Option(metavar="ID", help="The campaign.")],
+    since: Annotated[
+        str,
+        typer.Option(
+            "--from", metavar="WHEN", help="ISO 8601 (UTC unless it has an offset), or an age such as 30d."
+        ),
+    ],
+    before: Annotated[
+        str | None, typer.Option("--to", metavar="WHEN", help="The end, as --from; without it now.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write which rule allowed each call, and which forbade calls, as CSV for an auditor. Numbers are shown in full."""
+    from streamdialer.model import normalise_id
+    from streamdialer.operations.outcomes import read_since
+
+    now_ms = round(datetime.now(UTC).timestamp() * 1000)
+    from_ms = read_since(since, now_ms)
+    to_ms = now_ms + 1000 if before is None else read_since(before, now_ms)
+    try:
+        campaign = normalise_id(campaign)
+    except ValueError as error:
+        raise SettingsError(f"campaign: {error}") from error
+    if from_ms >= to_ms:
+        raise SettingsError("--to: takes a time after --from")
+    settings = load_settings(ctx)
+    with_redis(settings, _write_evidence, settings, campaign, from_ms, to_ms, as_json=as_json)
+
+
+async def _write_evidence(
+    client: Redis, keys: Keys, settings: Settings, campaign: str, from_ms: int, to_ms: int, *, as_json: bool
+) -> None:
+    import csv
+
+    from streamdialer.operations.evidence import EvidenceRow
+    from streamdialer.operations.evidence import evidence as evidence_rows
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if not as_json:
+        writer.writerow(EvidenceRow.__struct_fields__)
+    async for row in evidence_rows(client, keys, settings, campaign, from_ms, to_ms):
+        if as_json:
+            print_json(row)
+        else:
+            writer.writerow(
+                escape_controls(str(getattr(row, name))) for name in EvidenceRow.__struct_fields__
+            )
+
+
 def _print_pack(rules: Pack, states: str, *, as_json: bool) -> None:
     if as_json:
         print_json(rules)
@@ -140,6 +215,7 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
     gaps = (
         ("gap between attempts", pack.min_gap),
         ("cool-off after an abandoned call", pack.abandon_cooloff),
+        ("cool-off after a machine's answer", pack.machine_cooloff),
     )
     for name, gap in gaps:
         if gap:
@@ -147,6 +223,12 @@ def _rows(pack: Pack) -> Iterator[tuple[str, str, str, str]]:
     if consent := pack.consent_required:
         days = consent.max_age_days
         yield "consent", f"not older than {days} days" if days else "required", *_source(consent)
+    for registry in pack.registries:
+        yield (
+            f"registry {registry.name}",
+            f"asked at least every {registry.max_age_days} days",
+            *_source(registry),
+        )
     if abandon := pack.abandon_cap:
         value = f"at most {abandon.share:.0%} of {abandon.of.replace('_', ' ')} in {abandon.window_h} h"
         yield "abandoned calls", value, *_source(abandon)

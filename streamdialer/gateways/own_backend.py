@@ -17,6 +17,7 @@ from streamdialer.model import plain_id
 EXPORT_PAGE: Final = 1000
 EXPORT_MAX_PAGES: Final = 100_000
 _NOT_SERVED: Final = frozenset({404, 405, 501})
+_PAGE_SIZE: Final = 500
 
 Answer = TypeVar("Answer")
 
@@ -35,6 +36,11 @@ class BatchResult(msgspec.Struct, frozen=True):
 
 class _New(msgspec.Struct, frozen=True):
     id: int
+
+
+class _AttemptPage(msgspec.Struct, frozen=True):
+    next: str | None
+    results: list[dict[str, Any]]
 
 
 class OwnBackend(Backend):
@@ -61,6 +67,30 @@ class OwnBackend(Backend):
         return self._read(
             await self._post(f"/api/lists/{list_id}/contacts/", msgspec.Raw(batch)), BatchResult
         )
+
+    async def attempts(self, campaign: str, since: str, before: str) -> AsyncIterator[dict[str, Any]]:
+        """The campaign's ended attempts that were sent in that time (ISO 8601), none from another backend."""
+        chosen: Query = {
+            "campaign_id": campaign,
+            "sent_at__gte": since,
+            "sent_at__lt": before,
+            "limit": _PAGE_SIZE,
+        }
+        offset = 0
+        while True:
+            response = await self._service.ask(
+                "GET", "/api/attempts/", query={**chosen, "offset": str(offset)}
+            )
+            if response.status_code in _NOT_SERVED:
+                return
+            if not response.is_success:
+                raise self._service.unusable_reply(response)
+            page = self._read(response, _AttemptPage)
+            for attempt in page.results:
+                yield attempt
+            if page.next is None or not page.results:
+                return
+            offset += len(page.results)
 
     async def finish_list(self, list_id: int, *, lines: int, bad: int) -> None:
         await self._post(f"/api/lists/{list_id}/", {"lines": lines, "bad": bad}, method="PATCH")

@@ -189,6 +189,7 @@ class CampaignLedger:
                 max_age_ms=limits.pending_check_after_ms,
                 hours=request.hours,
                 hours_fingerprint=request.hours_fingerprint,
+                rules=request.rules,
                 caps=request.caps.encoded(),
                 rate_limits=request.rate_limits,
                 caller_id=request.caller_id,

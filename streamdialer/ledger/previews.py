@@ -35,6 +35,8 @@ class PreviewLimits(msgspec.Struct, frozen=True):
     retry: RetryPlan
     max_concurrent: int
     hours: Hours | None = None
+    rules: str = ""
+    """The rule pack and its version."""
     caps: Caps = NO_CAPS
     rate_limits: RateLimits = NO_RATE_LIMITS
     caller_id: str | None = None
@@ -121,6 +123,7 @@ class PreviewLedger:
             deadline_ms=limits.deadline_after(preview_limits.ring_timeout_s),
             ring_ms=ring_ms(preview_limits.ring_timeout_s),
             hours=preview_limits.hours,
+            rules=preview_limits.rules,
             caps=preview_limits.caps.encoded(),
             rate_limits=preview_limits.rate_limits,
             caller_id=preview_limits.caller_id,

@@ -118,6 +118,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """As events give it."""
     outcome_mark: str | None = field(default=None, name="oc")
     """Of what its newest entry in `dialer:outcomes` says; empty while the call goes on after all."""
+    allowed_by: str | None = field(default=None, name="al")
+    """Rule packs, zones and end of the window that allowed the call. Only of the newest attempt."""
     trace: str | None = field(default=None, name="tr")
     """The call's `traceparent`."""
     newest_event_when_sent: str | None = field(default=None, name="ev")

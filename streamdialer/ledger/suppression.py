@@ -1,7 +1,7 @@
 """Typed stubs of the do-not-call list: its numbers are called in no campaign, nor are contacts who have one of them.
 
-A number is compared by its digits: those of E.164, or the digits as given where no country was known. The scripts that
-reserve and send calls check the list (`lua/lib/suppression.lua`).
+A number is compared by its digits: those of E.164, or the digits as given where no country was known
+(`lua/lib/spellings.lua`). The scripts that reserve and send calls check the list (`lua/lib/suppression.lua`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
@@ -18,9 +19,20 @@ if TYPE_CHECKING:
     from streamdialer.rules.numbers import Number  # loads every country's numbering plan
 
 _PACKAGE: Final = "streamdialer.ledger"
-DNC_ADD_NUMBERS, DNC_REMOVE_NUMBERS, CONTACTS_BY_NUMBER, DNC_CONTACTS, DNC_CONTACT = (
+(
+    DNC_ADD_NUMBERS,
+    DNC_FIND_NUMBERS,
+    DNC_REMOVE_NUMBERS,
+    DNC_RECORD_QUERY,
+    CONTACTS_BY_NUMBER,
+    DNC_CONTACTS,
+    DNC_CONTACT,
+) = (
     Script(_PACKAGE, name)
-    for name in ("dnc_add_numbers", "dnc_remove_numbers", "contacts_by_number", "dnc_contacts", "dnc_contact")
+    for name in (
+        *("dnc_add_numbers", "dnc_find_numbers", "dnc_remove_numbers", "dnc_record_query"),
+        *("contacts_by_number", "dnc_contacts", "dnc_contact"),
+    )
 )
 IMPORTED: Final = "import"
 """Why a number of a file is listed; a change file takes off only these, never a person's own request."""
@@ -29,6 +41,7 @@ BATCH: Final = 1000
 CONTACTS_BATCH: Final = 200
 """Contacts of a number per script call, which blocks the server for some milliseconds."""
 MAX_REASON_CHARS: Final = 200
+_REGISTRY: Final = "registry:"
 
 
 class DncEntry(msgspec.Struct, frozen=True):
@@ -39,6 +52,17 @@ class DncEntry(msgspec.Struct, frozen=True):
     since_s: int
     """Seconds since 1970, by the server's clock."""
     why: str
+
+
+class RegistryQuery(msgspec.Struct, frozen=True):
+    """The newest query of a register of numbers that must not be called."""
+
+    registry: str
+    asked_s: int
+    """Seconds since 1970."""
+    imported_s: int
+    numbers: int
+    """In its answer."""
 
 
 class DncLedger:
@@ -58,7 +82,7 @@ class DncLedger:
             batch = [str(number) for number in numbers[at : at + BATCH]]
             numbers_with_contacts = await self._scripts.run(
                 DNC_ADD_NUMBERS,
-                [self._keys.dnc, self._keys.contacts_by_number],
+                [self._keys.dnc, self._keys.contacts_by_number, self._keys.server],
                 [why[:MAX_REASON_CHARS], *batch],
             )
             for number in numbers_with_contacts:
@@ -77,7 +101,7 @@ class DncLedger:
                 campaign, _, contact = last.partition(":")
                 contacts.setdefault(campaign, []).append(contact)
             for campaign, ids in contacts.items():
-                touched = [*self._keys.of_campaign(campaign), self._keys.hangups]
+                touched = [*self._keys.of_campaign(campaign), self._keys.hangups, self._keys.dnc]
                 await self._scripts.run(DNC_CONTACTS, touched, [campaign, *ids])
                 campaigns.add(campaign)
             if len(names) < CONTACTS_BATCH:
@@ -113,18 +137,34 @@ class DncLedger:
             removed += int(await self._scripts.run(DNC_REMOVE_NUMBERS, [self._keys.dnc], [why, *digits]))
         return removed
 
+    async def record_query(self, registry: str, asked_s: int, numbers: int) -> bool:
+        """Notes that the registry was asked then; False when a newer query is known."""
+        return bool(
+            await self._scripts.run(
+                DNC_RECORD_QUERY, [self._keys.server], [registry, asked_s * 1000, numbers]
+            )
+        )
+
+    async def queries(self) -> list[RegistryQuery]:
+        """The newest query of each registry that was ever asked, by name."""
+        return await registry_queries(self._scripts.client, self._keys)
+
     async def on_dnc_list(self, numbers: Sequence[str]) -> bool:
         """Whether one of the numbers, in the form a record has, is on the list."""
-        digits = [number.removeprefix("+") for number in numbers]
-        return bool(digits) and any(await self._scripts.client.hmget(self._keys.dnc, digits))
+        return any(await self._find(numbers))
 
     async def check(self, numbers: Sequence[Number]) -> list[DncEntry | None]:
-        """Each number's entry on the list, None for a number that is not on it."""
-        digits = [number.digits for number in numbers]
-        values: Any = await self._scripts.client.hmget(self._keys.dnc, digits)
+        """Each number's entry on the list, in whatever spelling it is there; None for a number that is not on it."""
+        return await self._find([str(number) for number in numbers])
+
+    async def _find(self, numbers: Sequence[str]) -> list[DncEntry | None]:
+        found: list[str] = []
+        for at in range(0, len(numbers), BATCH):
+            names = [self._keys.dnc, self._keys.server]
+            found += await self._scripts.run(DNC_FIND_NUMBERS, names, numbers[at : at + BATCH])
         return [
-            None if value is None else _entry(number, value)
-            for number, value in zip(digits, values, strict=True)
+            _entry(str(digits), str(value)) if value else None
+            for digits, value in zip(found[::2], found[1::2], strict=True)
         ]
 
     async def entries(self) -> AsyncIterator[DncEntry]:
@@ -138,6 +178,19 @@ class DncLedger:
     async def country_of(self, campaign: str) -> str:
         """The country of the campaign's local numbers at its last load, '' when it is not known."""
         return str(await self._scripts.client.hget(self._keys.totals(campaign), "country") or "")
+
+
+async def registry_queries(client: Redis, keys: Keys) -> list[RegistryQuery]:
+    """The newest query of each registry that was ever asked, by name."""
+    stored: Any = await client.hgetall(keys.server)
+    queries = []
+    for field in sorted(stored):
+        if field.startswith(_REGISTRY):
+            asked_ms, imported_ms, numbers = map(int, stored[field].split())
+            queries.append(
+                RegistryQuery(field.removeprefix(_REGISTRY), asked_ms // 1000, imported_ms // 1000, numbers)
+            )
+    return queries
 
 
 def _entry(digits: str, value: str) -> DncEntry:

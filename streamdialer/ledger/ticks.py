@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.model import TickKind, TickResult
+from streamdialer.rules.caps import CapReason
 
 _PACKAGE: Final = "streamdialer.ledger"
 ENQUEUE_TICKS, START_TICK, SAVE_TICK_RESULT = (
     Script(_PACKAGE, name) for name in ("enqueue_ticks", "start_tick", "save_tick_result")
 )
 CHUNK: Final = 500
+BLOCKS_MAXLEN: Final = 100_000
+"""About how many ticks that rules have blocked contacts in are kept, of all campaigns: some 30 MB."""
+RULE_REASONS: Final = frozenset({*get_args(CapReason), "window_closed", "zone_unknown", "do_not_call"})
+"""Why a rule of law, or the campaign's own, forbids a call to a contact."""
 DECISIONS_KEPT_MS: Final = 7 * 86_400_000
+
+
+class Block(msgspec.Struct, frozen=True):
+    """Contacts that a tick skipped because of a rule."""
+
+    reason: str
+    count: int
+    rule: str
+    """Of the first of them; '' when it is not known."""
 
 
 class TickStart(msgspec.Struct, frozen=True):
@@ -92,7 +106,7 @@ class TickLedger:
         keys, campaign = self._keys, result.campaign_id
         await self._scripts.run(
             SAVE_TICK_RESULT,
-            [keys.tick(tick_id), keys.decisions(campaign), keys.campaign(campaign)],
+            [keys.tick(tick_id), keys.decisions(campaign), keys.campaign(campaign), keys.blocks],
             [
                 campaign,
                 tick_id,
@@ -101,5 +115,17 @@ class TickLedger:
                 "1" if result.kind == "dial" and result.reason != "throttled" else "0",
                 decisions,
                 DECISIONS_KEPT_MS,
+                _blocks_of(result),
+                BLOCKS_MAXLEN,
             ],
         )
+
+
+def _blocks_of(result: TickResult) -> str:
+    why = result.why or {}
+    blocks = [
+        Block(reason, count, why.get(reason, ""))
+        for reason, count in (result.skipped or {}).items()
+        if reason in RULE_REASONS
+    ]
+    return msgspec.json.encode(blocks).decode() if blocks else ""

@@ -24,6 +24,7 @@ NotSentReason = Literal[
     "data_loss",
     "server_unknown",
     "in_call",
+    "registry_outdated",
     "caller_ids",
     "do_not_call",
 ]
@@ -163,6 +164,8 @@ class ClaimRequest(msgspec.Struct, frozen=True, kw_only=True):
     """None: contacts may be called at any time."""
     hours_fingerprint: str = ""
     """Of the campaign's calling hours; a new one makes deferred contacts be checked again."""
+    rules: str = ""
+    """The rule pack and its version, for the outcomes of calls."""
     caps: Caps = NO_CAPS
     rate_limits: RateLimits = NO_RATE_LIMITS
     caller_id: str | None = None

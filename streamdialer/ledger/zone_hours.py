@@ -14,6 +14,8 @@ class ZoneOpening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     until_ms: int | None = None
     opens_ms: int | None = None
     rule: str | None = None
+    law: str | None = None
+    """Of an open one: the rule packs with their versions, and the zones, for the outcomes of calls."""
     day: tuple[int, int] | None = None
     """When the day on the person's clock began and when it ends, where a cap counts by it."""
 

@@ -33,6 +33,14 @@ class ImportResult(msgspec.Struct, kw_only=True):
     bad: int = 0
 
 
+class Query(msgspec.Struct, frozen=True):
+    """The question that a file is a registry's answer to."""
+
+    registry: str
+    asked_s: int
+    """Seconds since 1970."""
+
+
 class FileNumbers(msgspec.Struct, frozen=True):
     """The numbers of a line."""
 
@@ -102,23 +110,25 @@ async def import_numbers(
     *,
     country: str,
     named: Sequence[str] = (),
+    query: Query | None = None,
     on_bad_line: Callable[[BadLine], None],
     on_progress: Callable[[int], None],
 ) -> ImportResult:
     """Adds every number to the list; a second import adds nothing. `on_progress` gets the number of lines read.
 
     A change file is read to its end first: of a number that is there several times, the newest date counts, and A where
-    dates are equal.
+    dates are equal. A `query` is noted when every line could be read.
 
     Raises Unreachable, and says how many lines are listed; CannotBeDone for a file whose numbers cannot be found.
     """
     result, size_before, batch, lines_listed = ImportResult(), await dnc.size(), list[Number](), 0
     changes: dict[str, tuple[datetime, bool, Number]] = {}
+    why = f"{IMPORTED} {query.registry}" if query else IMPORTED
 
     async def list_batch() -> None:
         nonlocal lines_listed
         try:
-            await dnc.suppress(batch, IMPORTED)
+            await dnc.suppress(batch, why)
         except Unreachable as error:
             raise Unreachable(
                 f"{error}; the first {lines_listed} lines are listed; you can import the whole file again"
@@ -149,5 +159,7 @@ async def import_numbers(
     await list_batch()
     result.added = max(0, await dnc.size() - size_before)
     removed = [number for _, is_added, number in changes.values() if not is_added]
-    result.removed = await dnc.remove_imported(removed, IMPORTED)
+    result.removed = await dnc.remove_imported(removed, why)
+    if query and not result.bad:
+        await dnc.record_query(query.registry, query.asked_s, result.numbers)
     return result

@@ -36,6 +36,8 @@ from streamdialer.operations.asterisk_doctor import check_asterisk
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
 from streamdialer.operations.decisions import decisions, dial_status
 from streamdialer.operations.finding import Finding
+from streamdialer.operations.number_countries import check_number_countries
+from streamdialer.operations.registries import check_registries
 from streamdialer.operations.streams import StreamState, stream_states
 from streamdialer.operations.zone_data import check_zone_data
 
@@ -44,7 +46,7 @@ CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
 QUEUES_AND_TRUNKS_OF: Final = 20
 """Most active campaigns whose queues and trunks Asterisk is asked for."""
-NAMED_REASONS: Final = {"no_call_events", "invalid_campaign"}
+NAMED_REASONS: Final = {"no_call_events", "invalid_campaign", "registry_outdated"}
 NEARLY_FULL: Final = 0.5
 """Share of the outcomes that are kept; a group with more unread ones is in danger of missing some."""
 MIN_UNCLEAR: Final = 5
@@ -104,6 +106,7 @@ def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Ch
         "clock": lambda: _clock(client),
         "scripts": lambda: _scripts(client),
         "streams": lambda: _streams(client, keys, settings),
+        "registries": lambda: check_registries(client, keys),
     }
     if settings.originate == "dialer-api":
         checks["dialer api calls"] = lambda: _dialer_api_calls(client, keys)
@@ -195,7 +198,7 @@ async def _memory(client: Redis, keys: Keys) -> Findings:
     seconds, microseconds = await client.time()
     now_ms = int(seconds) * 1000 + int(microseconds) // 1000 + int(server.get("clock_offset", 0))
     left_s = (int(server.get("hold_until", 0)) - now_ms) / 1000
-    if not server:
+    if "run" not in server:
         text = "this Redis has dialed nothing yet: the first replica waits before it dials"
         yield Finding("memory", "ok", text)
     elif server.get("run") != run or left_s > 0:
@@ -316,9 +319,11 @@ def _stream(state: StreamState, settings: Settings) -> Finding:
 
 
 async def _campaigns(client: Redis, keys: Keys, active: list[str]) -> Findings:
-    """Active campaigns that are not dialed for a reason that no other check finds."""
+    """Active campaigns that are not dialed for a reason that no other check finds, and their numbers."""
     now_ms = await server_ms(client)
     for campaign in active[:SAMPLE_SIZE]:
+        if finding := await check_number_countries(client, keys, campaign):
+            yield finding
         for newest in await decisions(client, keys, campaign, 1):
             status = dial_status(campaign, "active", newest, now_ms)
             if status.reason in NAMED_REASONS:

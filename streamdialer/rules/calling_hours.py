@@ -86,6 +86,12 @@ class CallingHours:
             cached = self._sentences[zones] = opening, self._sentence(opening, law, now_ms)
         return cached[1]
 
+    def law_in(self, zones: str) -> str:
+        """The rule packs that hold in the zone set, with their versions, and the zones; '' for packs without hours."""
+        law = self._statutory_in(zones)
+        packs = dict.fromkeys(pack_version(pack) for pack, _ in law)
+        return f"{' + '.join(packs)}; {_zones_text(_places(law))}" if law else ""
+
     def day_at(self, zones: str, now_ms: int) -> tuple[int, int]:
         """When the day on the person's clock began and when it ends; in several zones, the longest of all."""
         names, _ = split_place(zones)
@@ -97,7 +103,7 @@ class CallingHours:
         rule = "the campaign's own hours"
         if opening.is_open or closed:
             rule = describe_pack(closed[-1] if closed else law[-1][0] if law else self.pack)
-        places = list(dict.fromkeys(hours.zone for _, hours in law))
+        places = _places(law)
         where = f"{rule}, {_zones_text(places) or self.window.zone.key}"
         if opening.until_ms is None:
             return f"{where}: {'always open' if opening.is_open else 'never opens'}"
@@ -123,11 +129,19 @@ class CallingHours:
         return cached
 
 
+def pack_version(pack: Pack) -> str:
+    return f"{pack.name} {pack.version}"
+
+
 def describe_pack(pack: Pack) -> str:
     """The source of a pack's hours, for records and people."""
     hours = pack.hours
     source = "no hours" if hours is None else hours.statute + ("" if hours.verified else ", not verified")
-    return f"rule pack {pack.name} {pack.version} ({source})"
+    return f"rule pack {pack_version(pack)} ({source})"
+
+
+def _places(law: Sequence[tuple[Pack, StatutoryHours]]) -> list[ZoneInfo]:
+    return list(dict.fromkeys(hours.zone for _, hours in law))
 
 
 def _zones_text(zones: Sequence[ZoneInfo]) -> str:

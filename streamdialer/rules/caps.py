@@ -12,11 +12,14 @@ import msgspec
 
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
-from streamdialer.rules.rule_pack import Cap, Consent, CoolOff, Pack, Scope, state_packs
+from streamdialer.rules.rule_pack import Cap, CoolOff, Pack, Scope, StatuteValue, state_packs
+from streamdialer.rules.zone_clock import DAY_MS
 
-CapReason = Literal["cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff", "no_consent"]
-Counted = Literal["a", "c", "b"]
-"""Every attempt, conversations with a person, abandoned calls."""
+CapReason = Literal[
+    "cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff", "machine_cooloff", "no_consent"
+]
+Counted = Literal["a", "c", "b", "m"]
+"""Every attempt, conversations with a person, abandoned calls, calls that a machine answered."""
 HOUR_MS: Final = 3_600_000
 MAX_WINDOW_H: Final = 24 * 366
 OWN: Final = "the campaign's own"
@@ -48,15 +51,24 @@ class ConsentRule(msgspec.Struct, frozen=True, omit_defaults=True):
     max_age_ms: int | None = None
 
 
+class RegistryRule(msgspec.Struct, frozen=True):
+    """The campaign is not dialed when the registry was last asked longer ago, or never."""
+
+    name: str
+    max_age_ms: int
+    source: str
+
+
 class Caps(msgspec.Struct, frozen=True, omit_defaults=True):
     longest_ms: int = 0
     """The longest window."""
     rules: list[CapRule] = msgspec.field(default_factory=list)
     consent: ConsentRule | None = None
+    registries: list[RegistryRule] = msgspec.field(default_factory=list)
 
     def encoded(self) -> str:
         """The JSON for the ledger; '' without caps."""
-        return msgspec.json.encode(self).decode() if self.rules or self.consent else ""
+        return "" if self == NO_CAPS else msgspec.json.encode(self).decode()
 
 
 NO_CAPS: Final = Caps()
@@ -80,11 +92,21 @@ def caps_of(pack: Pack, settings: CampaignSettings) -> Caps:
         rules.append(_abandoned(_read_own("abandon_cooloff", settings.abandon_cooloff, CoolOff), OWN))
     longest_ms = max((rule.window_ms * (2 if rule.is_daily else 1) for rule in rules), default=0)
     consent, law = pack.consent_required, _law(pack)
+    registries = [
+        RegistryRule(
+            each.name,
+            each.max_age_days * DAY_MS,
+            _source(law, each, f"the registry {each.name} is asked at least every {each.max_age_days} days"),
+        )
+        for each in pack.registries
+    ]
     if consent is None:
-        return Caps(longest_ms, rules)
+        return Caps(longest_ms, rules, registries=registries)
     days = consent.max_age_days
     text = "the contact's consent" + (f", not older than {days} days" if days else "")
-    return Caps(longest_ms, rules, ConsentRule(_source(law, consent, text), days and days * 24 * HOUR_MS))
+    return Caps(
+        longest_ms, rules, ConsentRule(_source(law, consent, text), days and days * DAY_MS), registries
+    )
 
 
 def _law(pack: Pack) -> str:
@@ -98,6 +120,7 @@ def _caps_of_law(pack: Pack) -> list[CapRule]:
         *(_conversations(cap, law) for cap in pack.contact_caps),
         *(_gap(pause, law) for pause in [pack.min_gap] if pause),
         *(_abandoned(pause, law) for pause in [pack.abandon_cooloff] if pause),
+        *(_machine(pause, law) for pause in [pack.machine_cooloff] if pause),
     ]
 
 
@@ -129,7 +152,12 @@ def _abandoned(pause: CoolOff, origin: str) -> CapRule:
     return CapRule("abandon_cooloff", "b", 1, pause.hours * HOUR_MS, pause.scope, source, True)
 
 
-def _source(origin: str, value: Cap | CoolOff | Consent, text: str) -> str:
+def _machine(pause: CoolOff, origin: str) -> CapRule:
+    source = _source(origin, pause, f"{pause.hours} h after a machine's answer per {pause.scope}")
+    return CapRule("machine_cooloff", "m", 1, pause.hours * HOUR_MS, pause.scope, source, True)
+
+
+def _source(origin: str, value: StatuteValue, text: str) -> str:
     if origin == OWN:
         return f"{origin}: {text}"
     return f"{origin} ({value.statute}{'' if value.verified else ', not verified'}): {text}"

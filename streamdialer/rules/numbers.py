@@ -44,7 +44,7 @@ class Number(msgspec.Struct, frozen=True):
     """A phone number in the spelling for comparison, and as it is dialed."""
 
     digits: str
-    """Of E.164, or of the text when the country is unknown. '' when no number can be read."""
+    """Of E.164, or of the text without zeros before them when the country is unknown. '' when no number can be read."""
     is_e164: bool = False
     dialed: str = ""
     """What is sent: digits, after a + if the text has one. '' when there is a `problem`."""
@@ -167,7 +167,7 @@ def _read_local(digits: str, country: str) -> Number:
             return Number("", problem=TOO_LONG)
         if len(set(digits)) == 1:
             return Number("", problem="not a phone number: one digit repeated")
-        return Number(digits, dialed=digits)
+        return Number(digits.lstrip("0"), dialed=digits)  # the zero is dialed inside the country only
     try:
         parsed = phonenumbers.parse(digits, country)
     except NumberParseException:

@@ -108,6 +108,14 @@ class Consent(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """An older consent is none."""
 
 
+class Registry(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A register of numbers that must not be called; a campaign is dialed only after it was asked."""
+
+    name: Annotated[str, Meta(pattern="^[a-z0-9-]{1,32}$")]
+    max_age_days: Annotated[int, Meta(ge=1)]
+    """Since its newest answer."""
+
+
 class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The rules of one jurisdiction; without a table there is no limit."""
 
@@ -127,10 +135,13 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Between two attempts."""
     abandon_cooloff: CoolOff | None = None
     """After an abandoned call."""
+    machine_cooloff: CoolOff | None = None
+    """After a call that a machine answered: the machine may have been a person who was hung up on."""
     abandon_cap: AbandonCap | None = None
     min_ring: MinRing | None = None
     """None: not known, so no call is taken back for pacing."""
     consent_required: Consent | None = None
+    registries: tuple[Registry, ...] = ()
     duties: tuple[str, ...] = ()
     """Other duties of the law, which streamdialer does not enforce."""
 
@@ -175,6 +186,16 @@ def state_packs(name: str) -> dict[str, Pack]:
     """The packs that add to that one, by region."""
     packs = [load_pack(each) for each in pack_names() if each.startswith(f"{name}-")]
     return {pack.region: pack for pack in packs if pack.adds_to == name and pack.region}
+
+
+@cache
+def registry_packs() -> dict[str, list[str]]:
+    """Each registry that a pack asks for, and those packs."""
+    names: dict[str, list[str]] = {}
+    for name in pack_names():
+        for registry in load_pack(name).registries:
+            names.setdefault(registry.name, []).append(name)
+    return names
 
 
 def _read_day(spans: tuple[str, ...]) -> tuple[Span, ...]:

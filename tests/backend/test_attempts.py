@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import psycopg
 import pytest
@@ -17,6 +18,8 @@ import redis as blocking
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.outcome_group import CONSUMER
+from streamdialer.config.settings import Settings
+from streamdialer.gateways.own_backend import OwnBackend as Client
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.eventually import wait_until
 from tests.support.own_backend import OwnBackend, own_backend, post
@@ -54,6 +57,12 @@ def rows(backend: OwnBackend) -> list[dict[str, Any]]:
         return list(client.get("/api/attempts/?ordering=id").json()["results"])
 
 
+async def attempts_of_march(settings: Settings) -> list[dict[str, Any]]:
+    """As `rules evidence` reads them."""
+    async with Client(settings) as client:
+        return [each async for each in client.attempts("1", "2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z")]
+
+
 @pytest.mark.leaves(STREAM)
 def test_every_ended_attempt_is_a_row_and_later_news_corrects_it(
     server: EmbeddedServer, tmp_path: Path
@@ -65,8 +74,9 @@ def test_every_ended_attempt_is_a_row_and_later_news_corrects_it(
                 post(http, "/api/queues/", {"name": "sales"})
                 post(http, "/api/campaigns/", {"name": "x", "queue_name": "sales"})
                 post(http, "/api/contacts/", {"campaign_id": 1, "phone_number": "+573001234567"})
+            first = outcome(2, allowed_by="us 2026.1; America/New_York")
             for fields in (
-                outcome(2),
+                first,
                 outcome(
                     2, disposition="completed", answered_at="2026-03-01T10:00:10Z", duration=20.5, final=True
                 ),
@@ -82,11 +92,14 @@ def test_every_ended_attempt_is_a_row_and_later_news_corrects_it(
             wait_until(lambda: {row["attempt"] for row in rows(backend)} >= {2, 3})
             second, third = [row for row in rows(backend) if row["attempt"] in (2, 3)]
             assert (second["disposition"], second["duration"], second["final"]) == ("completed", 20.5, True)
+            assert second["allowed_by"] == "us 2026.1; America/New_York", "a correction may not name it"
+            read = anyio.run(attempts_of_march, backend.settings)
+            assert {row["attempt_id"] for row in read} == {row["attempt_id"] for row in rows(backend)}
             assert (second["contact_id"], third["contact_id"], third["cause"]) == (1, None, "19")
             assert len(rows(backend)) == len({row["attempt_id"] for row in rows(backend)}) <= 3
             wait_until(lambda: client.xpending(STREAM, GROUP)["pending"] == 0)
 
-            older = next(entry for entry, fields in client.xrange(STREAM) if fields == outcome(2))
+            older = next(entry for entry, fields in client.xrange(STREAM) if fields == first)
             client.xtrim(STREAM, minid=older, approximate=False)
             client.xdel(STREAM, *(entry for entry, _ in client.xrange(STREAM) if entry != older))
             newest = client.xadd(STREAM, outcome(4))
@@ -157,7 +170,7 @@ def test_of_two_backends_that_store_one_attempt_the_newer_entry_counts(
         post(http, "/api/campaigns/", {"name": "x", "queue_name": "sales"})
         other.execute(
             "INSERT INTO backend_attempt (attempt_id, campaign_id, phone_number, call_id, agent_id, disposition, cause,"
-            " final, entry_id) VALUES (%s, 1, '', '', '', 'completed', '', true, %s)",
+            " allowed_by, final, entry_id) VALUES (%s, 1, '', '', '', 'completed', '', 'us 1', true, %s)",
             ["1:1:1", f"{2**62}-0"],
         )
         client.xadd(STREAM, outcome(1))

@@ -243,6 +243,14 @@ def test_config_needs_no_server(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
             ("--pack", "us-fl", "--timezone", "America/New_York", "--at", "2026-03-09T00:00:00Z"),
             "2026-03-09T08:00:00-04:00  not before: rule pack us-fl",
         ),
+        (
+            ("--pack", "us", "--region", "US-FL", "--at", "2026-03-09T00:30:00Z"),
+            "2026-03-09T13:00:00+00:00  not before: rule pack us-fl",
+        ),
+        (
+            ("--pack", "us", "--region", "US-NY", "--at", "2026-03-09T00:30:00Z"),
+            "2026-03-09T00:30:00+00:00  now: rule pack us 2026.1",
+        ),
         (("--pack", "none", "--at", "2026-03-08T12:00"), "2026-03-08T12:00:00+00:00  now: rule pack none"),
     ],
 )
@@ -268,6 +276,7 @@ def test_rules_next_as_json_says_until_when_too(run: Run, monkeypatch: pytest.Mo
         (("next", "--pack", "xx"), "rule pack 'xx' is unknown: takes one of au, br-rj, ca"),
         (("show", "xx"), "rule pack 'xx' is unknown: takes one of au, br-rj, ca"),
         (("next", "--pack", "co", "--timezone", "UTC-5"), "takes an IANA name"),
+        (("next", "--pack", "us", "--region", "Florida"), "region: got 'Florida', takes an ISO 3166-2 code"),
         (("next", "--pack", "co", "--at", "tomorrow"), "at: got 'tomorrow', takes ISO 8601"),
         (("next", "--pack", "co", "--at", "9999-12-31T00:00"), "takes ISO 8601"),
     ],
@@ -285,11 +294,14 @@ def test_rules_show_prints_every_value_with_its_statute(run: Run) -> None:
         r"sunday +08:00-21:00 +12 CFR 1006\.6\(b\)\(1\)\(i\) +no",
         r"attempts +at most 7 in 168 h per subject +12 CFR 1006\.14\(b\)\(2\)\(i\)\(A\) +no",
         r"abandoned calls +at most 3% of calls answered by a person in 720 h .+ no",
-        r"Not enforced here, your own duty: use a version of the national do-not-call registry",
+        r"Not enforced here, your own duty: honour a revocation of consent within 10 business days",
     ):
         assert re.search(line, shown)
     assert re.search(
         r"cool-off after an abandoned call +72 h per person +house limit.+ no", ok(run("rules", "show", "uk"))
+    )
+    assert re.search(
+        r"registry dnc +asked at least every 31 days +47 CFR .+ no", ok(run("rules", "show", "us"))
     )
     assert re.search(r"public holidays +closed \(CO\)", ok(run("rules", "show", "co")))
     assert json.loads(ok(run("rules", "show", "uk", "--json")))["abandon_cooloff"]["hours"] == 72

@@ -58,7 +58,7 @@ async def test_a_list_that_begins_with_closed_contacts_is_read_to_the_open_ones(
     world = build_world(agents=2, contacts=32)
     for number, contact in world.contacts.items():
         contact.priority, contact.timezone = 5, awake() if number > 28 else asleep()
-    world.campaigns[1].rule_pack = "us"
+    world.campaigns[1].rule_pack = "us-regf"
     async with open_stage(settings, world) as stage:
         results = [await stage.dial()]
         while not results[-1].dialed and len(results) < 10:
@@ -77,7 +77,7 @@ async def test_a_list_without_an_open_contact_is_read_once_and_then_rests(
     world = build_world(agents=2, contacts=14)
     for contact in world.contacts.values():
         contact.priority, contact.timezone = 5, asleep()
-    world.campaigns[1].rule_pack = "us"
+    world.campaigns[1].rule_pack = "us-regf"
     async with open_stage(settings, world) as stage:
         read = [(await stage.dial()).refilled is not None for _ in range(6)]
         assert read == [True, True, True, False, False, False]
@@ -186,7 +186,7 @@ async def test_a_callback_of_a_contact_with_a_long_id_stops_no_campaign(
         assert await stage.world.mark_sent(attempt) == "ok"
         assert await ask(stage.world, str(HUGE), -60, number="+15550000199") == "applied"
         await stage.world.event("call_completed", attempt)
-        world.campaigns[1].rule_pack = "us"  # no contact has a zone set yet
+        world.campaigns[1].rule_pack = "us-regf"  # no contact has a zone set yet
         result = await stage.refill()
         assert (result.status, result.reason) in (("ok", None), ("skipped", "no_agents")), result
         kept: Any = await stage.world.client.hget("sd:c:1:contacts", str(HUGE))

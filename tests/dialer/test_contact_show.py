@@ -71,10 +71,10 @@ async def test_a_ready_contact_outside_the_hours_of_the_law_says_which(world: Le
     await world.open_campaign(contacts=0)
     row = load_row(Contact(id=1, phone_number="+12125550123", timezone=night))
     await world.services.campaigns.load("1", [row], 3)
-    detail = await shown(world, rule_pack="us", timezone=day)
+    detail = await shown(world, rule_pack="us-regf", timezone=day)
     assert (detail.state, detail.reason) == ("ready", "window_closed")
     assert detail.state_text == f"may be called from {detail.until}"
-    assert str(detail.detail).startswith("rule pack us ")
+    assert str(detail.detail).startswith("rule pack us-regf ")
 
 
 async def test_a_ready_contact_over_a_cap_says_until_when(services: Services) -> None:

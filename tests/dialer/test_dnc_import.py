@@ -163,3 +163,60 @@ def test_the_columns_can_be_named(run: Run, db: Any) -> None:
     assert db.hlen("sd:dnc") == 0
     ok(run("dnc", "import", "list.csv", "--column", "2"))
     assert db.hkeys("sd:dnc") == ["573001234567"]
+
+
+# --- registries -----------------------------------------------------------------------------------------------
+
+
+def test_the_query_of_a_registry_is_recorded_with_its_date(run: Run, db: Any) -> None:
+    Path("rne.txt").write_text("+573001234567\n", "utf-8")
+    said = ok(run("dnc", "import", "rne.txt", "--source", "rne", "--asked", "2026-01-02"))
+    assert "the query of rne on 2026-01-02 is recorded" in said
+    [query] = read(run("dnc", "list", "--sources", "--json"))
+    assert (query["registry"], query["asked_s"], query["numbers"]) == ("rne", 1767312000, 1)
+    said = ok(run("dnc", "list", "--sources"))
+    assert "2026-01-02T00:00:00Z" in said
+    assert "never" in said
+    assert db.hget("sd:dnc", "573001234567").endswith(" import rne")
+
+
+def test_a_registrys_change_file_takes_off_what_its_own_files_have_added(run: Run, db: Any) -> None:
+    query = ("--source", "rne", "--asked", "2026-01-02")
+    for name, text in (("rne.txt", "+573001234567\n"), ("own.txt", "+573001234568\n")):
+        Path(name).write_text(text, "utf-8")
+    ok(run("dnc", "import", "rne.txt", *query))
+    ok(run("dnc", "import", "own.txt"))
+    Path("change.csv").write_text(
+        "+573001234567,2026-01-02,D\n+573001234568,2026-01-02,D\n+573001234569,2026-01-02,A\n", "utf-8"
+    )
+    ok(run("dnc", "import", "change.csv", *query))
+    assert sorted(db.hkeys("sd:dnc")) == ["573001234568", "573001234569"]
+
+
+def test_an_answer_without_numbers_is_an_answer(run: Run, db: Any) -> None:
+    Path("none.txt").write_text("", "utf-8")
+    ok(run("dnc", "import", "none.txt", "--source", "rne", "--asked", "2026-01-02"))
+    assert db.hget("sd:server", "registry:rne").endswith(" 0")
+
+
+def test_an_answer_with_refused_lines_is_no_record(run: Run, db: Any) -> None:
+    Path("rne.txt").write_text("+573001234567\n12x\n", "utf-8")
+    result = run("dnc", "import", "rne.txt", "--source", "rne", "--asked", "2026-01-02")
+    assert result.exit_code == 1
+    assert "1 lines are refused, so the query of rne is not recorded" in result.stderr
+    assert db.hget("sd:server", "registry:rne") is None
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (("--source", "rnee", "--asked", "2026-01-02"), "takes one of ctps, dnc, dncl, dncr, rne, rpo, tps"),
+        (("--asked", "2026-01-02"), "source: got ''"),
+        (("--source", "rne"), "asked: got ''"),
+        (("--source", "rne", "--asked", "yesterday"), "takes a date such as 2026-11-26"),
+        (("--source", "rne", "--asked", "2099-01-01"), "not to come"),
+    ],
+)
+def test_a_query_needs_a_known_registry_and_a_date(run: Run, more: tuple[str, ...], words: str) -> None:
+    Path("rne.txt").write_text("+573001234567\n", "utf-8")
+    refused(run("dnc", "import", "rne.txt", *more), 2, words)

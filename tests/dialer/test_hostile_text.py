@@ -32,6 +32,7 @@ OPTIONS = {
 }
 VALUES = {
     "campaign": "1",
+    "since": "1d",
     "contact": "1",
     "kind": "dial",
     "name": "Spring",
@@ -98,6 +99,8 @@ def hostile(db: Any, tmp_path: Path) -> None:
         for group in ("streamdialer", HOSTILE):
             db.xgroup_create(f"dialer:{stream}", group, id="0")
             db.xreadgroup(group, HOSTILE, {f"dialer:{stream}": ">"})
+    blocks = json.dumps([{"reason": HOSTILE, "count": 1, "rule": HOSTILE}])
+    db.xadd("sd:blocks", {"campaign": "1", "blocks": blocks})
     db.hset("sd:dnc", "573001234567", f"+1700000000 {HOSTILE}")
     doing = [HandlerInProgress(entry=HOSTILE, subject=HOSTILE, for_s=1.0)]
     activity = StageActivity(in_progress=1, doing=doing, done=1, dead=1, again=1, per_s=1.0)

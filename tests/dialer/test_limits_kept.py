@@ -125,7 +125,7 @@ async def test_the_dialer_calls_only_those_whose_day_it_is(settings: Settings) -
     sim = build_world(agents=4, contacts=9, mode="progressive", speed=100, retry_delay_s=30)
     for number, contact in enumerate(sim.contacts.values()):
         contact.timezone = (day, night, "UTC-5")[number % 3]
-    async with run_dialer(settings, sim, speed=100, rule_pack="us", timezone=day) as dialer:
+    async with run_dialer(settings, sim, speed=100, rule_pack="us-regf", timezone=day) as dialer:
         await dialer.until(lambda audit: audit.contacts.get("pending", 0) <= 3, what="those of the day")
         await dialer.until(lambda audit: not audit.live_calls and not audit.contacts.get("dialing"))
         assert await dialer.count("deferred") >= 3

@@ -94,7 +94,7 @@ async def test_an_accepted_contact_is_called_within_its_own_hours(redis: Redis, 
     world = build_world(agents=1, contacts=2, mode="preview", speed=60)
     for contact in world.contacts.values():
         contact.timezone = zone_where(10, 18)
-    async with run_dialer(settings, world, rule_pack="us", timezone=zone_where(0, 6)) as dialer:
+    async with run_dialer(settings, world, rule_pack="us-regf", timezone=zone_where(0, 6)) as dialer:
         await eventually(lambda: dialer.count("ready"), what="contacts are loaded")
         answer = await dialer.producer.preview(1, 1001)
         assert answer is not None

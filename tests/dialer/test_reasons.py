@@ -100,6 +100,11 @@ REASON_SCENES = [
     ),
     Scenario("no_agents", "no agent of the queue is free", lambda: world(agents=0)),
     Scenario(
+        "registry_outdated",
+        "the registry rne is asked at least every 5 days; it was never asked",
+        lambda: campaign_of(world(), rule_pack="co"),
+    ),
+    Scenario(
         "agents_elsewhere", "the free agents stand in other queues, too", two_queues, start_second_first
     ),
     Scenario("no_contacts", "no contact is ready to be dialed", lambda: world(contacts=0)),

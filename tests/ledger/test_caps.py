@@ -100,8 +100,8 @@ async def test_a_cap_on_contacts_does_not_look_at_the_number(world: CapsWorld) -
         (["call_answered"], {}, "c"),
         (["call_completed"], {}, "c"),
         (["call_answered", "call_failed"], {"disposition": "busy"}, "c"),
-        (["call_answered"], {"answered_by": "machine"}, "a"),
-        (["call_answered", "call_completed"], {"disposition": "machine"}, "a"),
+        (["call_answered"], {"answered_by": "machine"}, "m"),
+        (["call_answered", "call_completed"], {"disposition": "machine"}, "m"),
         (["call_failed"], {"disposition": "busy"}, "a"),
         (["call_answered", "call_abandoned"], {}, "b"),
     ],
@@ -120,6 +120,15 @@ async def test_a_conversation_is_one_with_a_person(
         assert await world.refused("2") == {"cap_conversations": 1}
         assert 24 * HOUR_S - 2 <= await world.due_in_s("2", "2") <= 24 * HOUR_S
     await check(world)
+
+
+async def test_after_a_machines_answer_the_person_rests_from_its_end(world: CapsWorld) -> None:
+    world.cap("uk")
+    await world.call("1", "call_answered", "call_completed", answered_by="machine")
+    assert await world.refused("2") == {"machine_cooloff": 1}
+    assert 24 * HOUR_S - 2 <= await world.due_in_s("2", "2") <= 24 * HOUR_S
+    await world.pass_time(24 * HOUR_S)
+    await world.missed("2")
 
 
 async def test_after_an_abandoned_call_the_number_rests_from_its_end(world: CapsWorld) -> None:

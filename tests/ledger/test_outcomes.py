@@ -27,7 +27,7 @@ FIELDS: Final = [
         "disposition",
         "cause",
     ),
-    *("sent_at", "answered_at", "ended_at", "duration", "attempt", "next_at", "final"),
+    *("sent_at", "answered_at", "ended_at", "duration", "attempt", "allowed_by", "next_at", "final"),
 ]
 Ending = Callable[[LedgerWorld, Attempt], Awaitable[object]]
 

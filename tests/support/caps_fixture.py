@@ -25,8 +25,9 @@ class CapsWorld(LedgerWorld):
         self.known: dict[str, dict[str, LoadRow]] = {}
 
     def cap(self, pack: str = "none", **settings: Any) -> None:
-        """From now on the campaigns are dialed with these caps."""
-        self.caps = caps_of(load_pack(pack), CampaignSettings(queue_name=self.queue, **settings))
+        """From now on the campaigns are dialed with these caps, and registries need not be asked."""
+        caps = caps_of(load_pack(pack), CampaignSettings(queue_name=self.queue, **settings))
+        self.caps = msgspec.structs.replace(caps, registries=[])
 
     async def know(self, campaign: str, contact: str, *numbers: str, **more: Any) -> None:
         """Loads the contact; opens the campaign when it is new."""

@@ -22,7 +22,15 @@ CARDINALITIES: Final[Mapping[str, ContactState]] = {
     "waiting_contacts": "deferred",
 }
 DEFERRED_BY_RULE: Final = frozenset(
-    {"window_closed", "cap_attempts", "cap_conversations", "min_gap", "abandon_cooloff", "in_call"}
+    {
+        "window_closed",
+        "cap_attempts",
+        "cap_conversations",
+        "min_gap",
+        "abandon_cooloff",
+        "machine_cooloff",
+        "in_call",
+    }
 )
 """Reasons for which a ready contact waits; to the backend it stays pending."""
 LATEST_MS: Final = 1001

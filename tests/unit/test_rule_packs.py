@@ -14,19 +14,23 @@ from streamdialer.rules.statutory_hours import public_holidays
 
 
 def test_every_jurisdiction_has_its_pack() -> None:
-    countries = (
-        "au br-rj ca cl co de es fr it mx none pe uk us us-al us-ct us-fl us-la us-md us-ms us-nj us-ok"
-    )
-    assert pack_names() == [*countries.split(), "us-regf", "us-tx", "us-wa"]
+    countries = "au br-rj ca cl co co-collection de es fr it mx none pe uk us"
+    states = "us-al us-ct us-fl us-la us-md us-ms us-nj us-ok us-regf us-tx us-wa"
+    assert pack_names() == [*countries.split(), *states.split()]
 
 
 @pytest.mark.parametrize("name", pack_names())
 def test_every_value_of_a_pack_names_its_statute_and_is_not_called_verified(name: str) -> None:
     pack = load_pack(name)
     assert pack.name == name
+    cooloffs = (pack.min_gap, pack.abandon_cooloff, pack.machine_cooloff)
     singles = (
-        *(pack.hours, pack.min_gap, pack.abandon_cooloff, pack.abandon_cap, pack.min_ring),
+        pack.hours,
+        *cooloffs,
+        pack.abandon_cap,
+        pack.min_ring,
         pack.consent_required,
+        *pack.registries,
     )
     values: list[StatuteValue] = [
         *pack.attempt_caps,

@@ -72,7 +72,7 @@ _SHOWN = (
 
 _ATTEMPT_SHOWN = (
     *("id", "attempt_id", "campaign_id", "contact_id", "phone_number", "call_id", "agent_id", "disposition"),
-    *("cause", "sent_at", "answered_at", "ended_at", "duration", "attempt", "next_at", "final"),
+    *("cause", "sent_at", "answered_at", "ended_at", "duration", "attempt", "allowed_by", "next_at", "final"),
 )
 
 

@@ -27,6 +27,8 @@ class Attempt(models.Model):
     ended_at = models.DateTimeField(_("ended"), null=True)
     duration = models.FloatField(_("seconds"), null=True)
     attempt = models.PositiveIntegerField(_("number of the attempt"), null=True)
+    allowed_by = models.CharField(_("allowed by"), max_length=400, blank=True)
+    """The rule packs, zones and end of the window that allowed the call."""
     next_at = models.DateTimeField(_("next attempt"), null=True)
     final = models.BooleanField(_("final"), default=False)
     entry_id = models.CharField(max_length=40, editable=False)

@@ -104,6 +104,6 @@ def _opening(hours: CallingHours, zones: str, now_ms: int) -> ZoneOpening:
     except CampaignError as error:  # another machine knows a zone that this one does not
         return ZoneOpening(opens_ms=now_ms + RECHECK_AFTER_MS, rule=str(error))
     if opening.is_open:
-        return ZoneOpening(until_ms=opening.until_ms, day=day)
+        return ZoneOpening(until_ms=opening.until_ms, law=hours.law_in(zones), day=day)
     opens_ms = now_ms + RECHECK_AFTER_MS if opening.until_ms is None else opening.until_ms
     return ZoneOpening(opens_ms=opens_ms, rule=hours.describe(zones, now_ms), day=day)

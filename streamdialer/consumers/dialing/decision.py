@@ -12,6 +12,7 @@ from streamdialer.consumers.dialing.queue_pacing import kept_agents, snapshot_of
 from streamdialer.ledger.types import ClaimRequest
 from streamdialer.pacing.decide import Decision, decide, decide_agentless
 from streamdialer.pacing.dial_modes import calls_per_agent
+from streamdialer.rules.calling_hours import pack_version
 from streamdialer.rules.caps import caps_of
 
 CLAIM_BATCH: Final = 500
@@ -86,6 +87,7 @@ def _claim(inputs: DialInputs, token: str, level: int) -> ClaimRequest:
         batch=CLAIM_BATCH,
         open_until_ms=campaign.opening.until_ms,
         retry=campaign.retry,
+        rules=pack_version(campaign.hours.pack),
         caps=caps_of(campaign.hours.pack, settings),
         hours=inputs.zone_hours,
         hours_fingerprint=campaign.hours.fingerprint,

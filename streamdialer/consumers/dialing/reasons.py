@@ -38,6 +38,11 @@ REASONS: Final[dict[str, ReasonText]] = {
         "Redis takes no writes now, so nothing can be reserved; dialing goes on by itself when it does",
         "look at the memory, the disk and the replicas of the Redis server: `streamdialer doctor`",
     ),
+    "registry_outdated": ReasonText(
+        "a register of numbers that must not be called was not asked lately enough for the rule pack",
+        "ask it, and `streamdialer dnc import FILE --source NAME --asked DATE`; where the register is not for these "
+        "calls, choose a pack without it",
+    ),
     "window_closed": ReasonText(
         "its calling hours are over",
         "wait until they open, unless the campaign's hours, time zone or rule pack are wrong",
@@ -220,6 +225,7 @@ SKIPPED: Final[dict[str, ReasonText]] = {
     "cap_attempts": ReasonText("over a cap on attempts", ""),
     "cap_conversations": ReasonText("over a cap on conversations", ""),
     "do_not_call": ReasonText("on the do-not-call list", ""),
+    "machine_cooloff": ReasonText("in the cool-off after a machine's answer", ""),
     "min_gap": ReasonText("within the gap between two attempts", ""),
     "no_consent": ReasonText(
         "without the consent that the rule pack requires",

@@ -18,7 +18,7 @@ from streamdialer.errors import CampaignError, Unreachable
 from streamdialer.ledger.previews import PreviewLimits, PreviewMissing
 from streamdialer.ledger.zone_hours import MissingHours
 from streamdialer.model import CampaignSettings, PreviewEvent
-from streamdialer.rules.calling_hours import CallingHours, calling_hours
+from streamdialer.rules.calling_hours import CallingHours, calling_hours, pack_version
 from streamdialer.rules.caps import caps_of
 from streamdialer.rules.retry import retry_plan
 
@@ -104,6 +104,7 @@ class Previews:
             retry=retry_plan(settings),
             max_concurrent=settings.max_concurrent_calls,
             hours=build_zone_hours(hours, contacts, zones, now_ms),
+            rules=pack_version(hours.pack),
             caps=caps_of(hours.pack, settings),
             rate_limits=self._trunks.rate_limits_of(campaign, settings),
             caller_id=settings.caller_id,

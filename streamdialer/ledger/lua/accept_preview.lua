@@ -8,12 +8,12 @@
 --   contact             the contact accepted, '' = the one offered
 --   entry               id of the answer's entry in `events`; also the token of the reservation
 --   max_concurrent      most live calls of the campaign
---   and as in reserve_contacts.lua: open_until, hours?, caps, retry_plan, max_attempts, rate_limits,
+--   and as in reserve_contacts.lua: open_until, hours?, caps, retry_plan, max_attempts, rate_limits, rules,
 --   caller_id?, caller_ids?, caller_id_choice?, ring_ms?, on_machine?, lease_ms, deadline_ms, events_required, trace
 -- Returns {"answered", "reserved" (also for the same entry again) or the reason why not} · {"ask", JSON
 --   {missing?, trunk_changed?, ledger_ms, server_ms}}: the contact needs hours that were not passed, or the
 --   trunk's members are out of date; ask again
--- uses: clock data_loss campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history rate_limit campaign_gate eligibility reserve ids preview caller_ids
+-- uses: clock data_loss spellings campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history registries rate_limit campaign_gate eligibility reserve ids preview caller_ids
 local calls, previews, api, dnc_list, call_history, trunks = unpack(KEYS, 24, 29)
 local request = cjson.decode(ARGV[2])
 local agent, entry, hours = request.agent, request.entry, request.hours
@@ -48,7 +48,7 @@ if not why_not then
     apply_refusal(contact, record, refusal)
   end
   local live = count(reserved) + count(dialing) + count(connected)
-  why_not = refusal and refusal.reason or gate.closed or live >= request.max_concurrent and 'concurrency'
+  why_not = refusal and refusal.reason or gate.closed or outdated_registry(caps) and 'registry_outdated' or live >= request.max_concurrent and 'concurrency'
     or rate.channels < 1 and 'trunk_channels' or rate.calls < 1 and 'calls_per_second' or nil
 end
 if why_not then
@@ -57,11 +57,12 @@ else
   save_plan(request.retry_plan)
   caller_ids.save(request.caller_ids)
   local terms = {
+    open_until = request.open_until, rules = request.rules,
     calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trunk = request.rate_limits.trunk,
     caller_id = request.caller_id, caller_ids = request.caller_id_choice, ring_ms = request.ring_ms,
     on_machine = request.on_machine, trace = request.trace,
   }
-  reserve_contact(contact, record, terms, earlier_end(request.open_until, opening.until_ms), entry, agent)
+  reserve_contact(contact, record, terms, opening, entry, agent)
   if gate.is_probe then redis.call('HSET', api, 'probed_until', ledger_ms + request.deadline_ms) end
   use_rate(rate, 1)
 end

@@ -8,7 +8,7 @@
 --   outdated: after a data loss, the backend shows a newer state | over: the backend has finished the contact itself), the
 --   backend's words when it refused
 -- Returns "done" · "newer" there is a newer state to deliver · "lost" another worker has taken over
--- uses: clock campaign outbox
+-- uses: clock spellings campaign outbox
 local contact, token, version, final_ttl_ms, verdict =
   ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local raw = redis.call('HGET', outbox, contact)

@@ -15,7 +15,7 @@
 --   attempt of this contact · "foreign_attempt" the attempt id belongs to none · "ask_backend" Redis may have lost
 --   this call: the backend must show the contact · "too_many_lost" no more lost calls are remembered · or
 --   {"queues", name…} the keys of these queues are needed, too
--- uses: clock data_loss campaign api_queue outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence observations agent_activity agents suppression number_index call_history
+-- uses: clock data_loss spellings campaign api_queue outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence observations agent_activity agents suppression number_index call_history
 local api, call_history, newest_calls = unpack(KEYS, 24, 26)
 local contact, fact, call_id, agent = ARGV[2], ARGV[3], ARGV[5], ARGV[6]
 local entry, max_call_ms = ARGV[8], tonumber(ARGV[9])

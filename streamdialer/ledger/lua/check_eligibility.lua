@@ -3,7 +3,7 @@
 -- KEYS 1–23 of the campaign, 24 do-not-call list, 25 call history
 -- ARGV campaign, contact, hours (lib/hours.lua; '' = the contact may be called at any time)
 -- Returns JSON {reason, due_ms = until when, server's ms?, detail?}; {} when the contact may be called
--- uses: clock campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history eligibility
+-- uses: clock spellings campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history eligibility
 local contact = ARGV[2]
 local record = load_record(contact)
 if not record then return '{}' end

@@ -11,7 +11,7 @@
 --   do_not_call    a contact that must not be called is in no state from which it is dialed
 --   one_call       a contact holds its number and its person as long as its call may be up
 --   update_queued  an entry of `updates` exists for every state the backend does not know
--- uses: clock campaign
+-- uses: clock spellings campaign
 local sample_size = tonumber(ARGV[2])
 local checked, broken = {}, {}
 local function expect(invariant, contact, is_true, detail)

@@ -6,7 +6,7 @@
 -- ARGV campaign, most contacts to remove
 -- Returns "ok" · "more" contacts are left, ask again · "unknown" · "not_finished" its status is not completed
 --   or cancelled · "calls_live" · "updates_waiting" the backend does not know everything yet
--- uses: clock campaign retry suppression number_index
+-- uses: clock spellings campaign retry suppression number_index
 local status = redis.call('HGET', campaign_key, 'status')
 if redis.call('HEXISTS', directory, campaign) == 0 and not status then return 'unknown' end
 if status and status ~= 'completed' and status ~= 'cancelled' then return 'not_finished' end

@@ -7,7 +7,7 @@
 --   contacts to examine, who rebuilds, for how long others wait for it ms
 -- Returns {examined, stayed} (fewer examined than asked for: the state is done) · {-1, 0} the campaign has
 --   been rebuilt, or another process rebuilds it
--- uses: clock campaign rebuilding outbox phone_rotation retry stream_ids attempts suppression number_index
+-- uses: clock spellings campaign rebuilding outbox phone_rotation retry stream_ids attempts suppression number_index
 local state, from, batch = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local stored = redis.call('HMGET', server, 'rebuild_epoch', 'lost')
 local epoch = stored[1]

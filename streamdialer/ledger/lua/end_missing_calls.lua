@@ -9,7 +9,7 @@
 --   outcomes kept
 -- Returns JSON: `MissingCalls` (`ledger/event_sources.py`); fewer examined than asked for: the state is done · or
 --   "not_now" while lost calls are waited for, or when another source has come
--- uses: clock data_loss campaign api_queue outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence suppression call_history
+-- uses: clock data_loss spellings campaign api_queue outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence suppression call_history
 local call_history, newest_calls, api, first_events, sources = unpack(KEYS, 24, 28)
 local entry, max_call_ms, deadline_ms, cutoff_ms = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local judges_nameless, state, skip, batch = ARGV[6] == '1', ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])

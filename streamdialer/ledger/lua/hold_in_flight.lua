@@ -8,7 +8,7 @@
 --   priority, attempts, JSON, the backend shows it as answered ('1'), last attempt (server's ms, '' = not known)
 -- Returns how many contacts are orphaned by this call · -1 the campaign has been rebuilt, or another process
 --   rebuilds it
--- uses: clock campaign rebuilding outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence suppression number_index call_history
+-- uses: clock spellings campaign rebuilding outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence suppression number_index call_history
 local dnc_list, pending_dnc, contacts_by_number, call_history, newest_calls, refused = unpack(KEYS, 24, 29)
 local deadline_ms, max_call_ms = tonumber(ARGV[4]), tonumber(ARGV[5])
 local outcomes = { stream = KEYS[30], most = ARGV[8] }

@@ -5,7 +5,7 @@
 -- Returns the document (lib/outbox.lua) as JSON, with id and tr (lib/attempts.lua) of the newest attempt when they are
 --   wanted, with bp, rs and d (`Update` in `ledger/records.py`), and after a data loss with ck (`Doubt`, there) · "none" the
 --   backend knows everything · "busy" another worker delivers
--- uses: clock data_loss campaign server_pauses
+-- uses: clock data_loss spellings campaign server_pauses
 local contact, token, lease_ms, deadline_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local raw = redis.call('HGET', outbox, contact)
 if not raw then return 'none' end

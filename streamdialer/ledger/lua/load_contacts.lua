@@ -11,7 +11,7 @@
 --   pending and must get that one), mark of the row ('' = not known; `LoadRow.shown`), due ('' = now; server's ms: it
 --   waits for its retry until then), the status that the backend shows
 -- Returns JSON: `LoadResult` (`ledger/types.py`)
--- uses: clock campaign outbox phone_rotation retry stream_ids attempts suppression number_index hours call_history eligibility
+-- uses: clock spellings campaign outbox phone_rotation retry stream_ids attempts suppression number_index hours call_history eligibility
 local dnc_list, pending_dnc, contacts_by_number, refused = unpack(KEYS, 24, 27)
 local max_attempts, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local hours, asked_ms, lag_ms = read_hours(ARGV[5]), tonumber(ARGV[6]) or ledger_ms, tonumber(ARGV[7])

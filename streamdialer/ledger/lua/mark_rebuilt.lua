@@ -5,7 +5,7 @@
 -- ARGV campaign, rebuild epoch of the loss it was rebuilt after (lib/data_loss.lua; '' it could not be rebuilt), who
 --   rebuilt it
 -- Returns "ok" · "lost_again"
--- uses: clock campaign rebuilding retry suppression number_index
+-- uses: clock spellings campaign rebuilding retry suppression number_index
 local epoch = ARGV[2]
 if redis.call('HGET', totals, 'rebuilder') == ARGV[3] then end_rebuild() end
 if redis.call('HGET', server, 'rebuild_epoch') ~= epoch then return 'lost_again' end

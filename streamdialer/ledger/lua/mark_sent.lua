@@ -8,9 +8,9 @@
 -- Returns one of these, or {"ok" or "again", caller id taken}: "ok" send it · "again" another run has marked it, nothing
 --   is known of its request, and sending it twice does no harm: send it · "sent" another run has marked it · "stale" the
 --   reservation is gone · or, after undoing the reservation: "not_active" · "window_closed" · "api_paused" ·
---   "data_loss" · "server_unknown" · "in_call" · "caller_ids" all have reached their cap · the cap that has been
---   reached meanwhile (`rules/caps.py`) · "do_not_call", the contact is then final
--- uses: clock data_loss campaign outbox phone_rotation retry stream_ids attempts suppression call_history caller_ids
+--   "data_loss" · "server_unknown" · "in_call" · "registry_outdated" · "caller_ids" all have reached their cap · the cap
+--   that has been reached meanwhile (`rules/caps.py`) · "do_not_call", the contact is then final
+-- uses: clock data_loss spellings campaign outbox phone_rotation retry stream_ids attempts suppression call_history registries caller_ids
 local api, dnc_list, call_history, newest_calls = unpack(KEYS, 24, 27)
 local contact, token, run, open_until, deadline_ms, is_idempotent =
   ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6]), ARGV[7] == '1'
@@ -48,7 +48,9 @@ for i = 1, 2 do
   if tonumber(paused_until[i] or 0) > ledger_ms then return put_back('api_paused') end
 end
 if other_call(contact, record) then return put_back('in_call') end -- late news: that call was placed after all
-local refusal = cap_refusal(call_history, saved_caps(), contact, record)
+local caps = saved_caps()
+if outdated_registry(caps) then return put_back('registry_outdated') end
+local refusal = cap_refusal(call_history, caps, contact, record)
 if refusal then return put_back(refusal.reason) end
 if ARGV[8] ~= '' and not caller_ids.take(KEYS[28], attempt, ARGV[8]) then return put_back('caller_ids') end
 

@@ -12,7 +12,7 @@
 -- Returns {"offered", contact id ('' = none, and an entry in previews says why: "none" or what forbids
 --   calls)} · {"ask", JSON {missing?, stale?, ledger_ms, server_ms}}: the next contacts need hours that were
 --   not passed, or verification by the backend, or there are more contacts to examine; ask again
--- uses: clock data_loss campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history campaign_gate eligibility agent_callback_order callback ids preview
+-- uses: clock data_loss spellings campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history registries campaign_gate eligibility agent_callback_order callback ids preview
 local stored_answer, previews, api, dnc_list, call_history, agent_callbacks = unpack(KEYS, 24, 29)
 local request = cjson.decode(ARGV[2])
 local agent, entry, hours = request.agent, request.entry, request.hours
@@ -60,6 +60,7 @@ local offered, record = offer_of(agent)
 if offered then return offer(offered, record) end
 
 local caps = save_caps(call_history, request.caps)
+if outdated_registry(caps) then return offer_none('registry_outdated') end
 if has_set_aside(agent_callbacks) then bring_back(agent_callbacks, { agent }, batch, function() return true end) end
 local examined, unverified, stale, is_more = 0, 0, {}, false
 while examined < batch do

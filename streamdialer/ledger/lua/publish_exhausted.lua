@@ -4,7 +4,7 @@
 -- KEYS 1–23 of the campaign
 -- ARGV campaign, pub/sub channel, deadline after sending ms, the backend was asked, and no contact waits there ('1')
 -- Returns "published" · "already_published" · "not_over" · "ask_backend"
--- uses: clock data_loss campaign ids
+-- uses: clock data_loss spellings campaign ids
 local channel, deadline_ms = ARGV[2], tonumber(ARGV[3])
 if redis.call('HEXISTS', directory, campaign) == 0 or not is_active() then return 'not_over' end
 if server_trouble(server, ledger_ms, deadline_ms) then return 'not_over' end

@@ -5,7 +5,7 @@
 -- KEYS 1–23 of the campaign, 24 call history
 -- ARGV campaign, batch, hours (lib/hours.lua; '' = contacts may be called at any time)
 -- Returns {contacts that are ready now, 1 when there are more to check}
--- uses: clock campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history eligibility
+-- uses: clock spellings campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history eligibility
 local call_history, batch, hours = KEYS[24], tonumber(ARGV[2]), read_hours(ARGV[3])
 local from, reading = string.match(redis.call('HGET', totals, 'recheck') or '', '^(%d+) (%d+)$')
 if not from then return { 0, 0 } end

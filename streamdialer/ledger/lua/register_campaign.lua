@@ -3,7 +3,7 @@
 --   queue
 -- ARGV campaign, queue, pacing JSON, previous queue ('' = none)
 -- Returns "ok" · "moved" the campaign is in another queue than the previous queue passed: ask again
--- uses: clock campaign
+-- uses: clock spellings campaign
 local queue, pacing, previous = ARGV[2], ARGV[3], ARGV[4]
 if (redis.call('HGET', directory, campaign) or '') ~= previous then return 'moved' end
 redis.call('HSET', directory, campaign, queue)

@@ -5,7 +5,7 @@
 -- ARGV campaign, when the backend was asked for the first of them (ledger ms), how long a final contact is
 --   kept ms, then the contacts
 -- Returns how many of the contacts are final for this reason
--- uses: clock campaign
+-- uses: clock spellings campaign
 local asked_ms, final_ttl_ms = tonumber(ARGV[2]), tonumber(ARGV[3])
 local removed = 0
 for i = 4, #ARGV do

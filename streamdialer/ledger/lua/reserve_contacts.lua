@@ -14,7 +14,7 @@
 --   settings lease_ms, max_age_ms (a ready contact the backend has not shown as pending for longer needs verification),
 --   events_required, answer_ttl_ms (how long the answer is stored), trace (`traceparent` of the caller, '' = none)
 -- Returns JSON: `ClaimResult` (`ledger/types.py`)
--- uses: clock data_loss campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents slots caller_ids ids auto_pause
+-- uses: clock data_loss spellings campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history registries recheck rate_limit campaign_gate eligibility reserve agent_callback_order callback shared_agents slots caller_ids ids auto_pause
 local stored_answer, calls, api, free_agents, queue_campaigns, busy_agents, dnc_list, call_history, trunks,
   agent_callbacks = unpack(KEYS, 24, 33)
 local request = cjson.decode(ARGV[2])
@@ -116,8 +116,11 @@ if not limit then return refuse(room) end
 
 save_plan(request.retry_plan)
 local caps = save_caps(call_history, request.caps)
+answer.detail = outdated_registry(caps)
+if answer.detail then return refuse('registry_outdated') end
 answer.recheck = save_hours_fingerprint(request.hours_fingerprint)
 local terms = {
+  open_until = request.open_until, rules = request.rules,
   calls = calls, lease_ms = request.lease_ms, deadline_ms = request.deadline_ms, trunk = request.rate_limits.trunk,
   caller_id = request.caller_id, caller_ids = request.caller_id_choice, ring_ms = request.ring_ms,
   on_machine = request.on_machine, trace = request.trace,
@@ -164,7 +167,7 @@ local function reserve_ready()
     else
       answer.dialed = answer.dialed + 1
       local token = request.token .. '/' .. answer.dialed .. '/' .. format_number(ledger_ms)
-      reserve_contact(contact, record, terms, earlier_end(request.open_until, opening.until_ms), token, agent)
+      reserve_contact(contact, record, terms, opening, token, agent)
     end
     if moved >= batch then
       answer.next_ms = 0

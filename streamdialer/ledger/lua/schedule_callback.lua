@@ -9,7 +9,7 @@
 -- Returns "applied" · "unchanged" this request or a later one is known · "past" more than a day ago ·
 --   "distant" more than a year ahead · "final" the contact must not be called again · "unknown_campaign" ·
 --   "unknown_contact" the backend may know it
--- uses: clock campaign outbox phone_rotation retry stream_ids attempts suppression number_index
+-- uses: clock spellings campaign outbox phone_rotation retry stream_ids attempts suppression number_index
 local DAY_MS = 86400000
 local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 24, 26)
 local contact, at, agent, number, entry, grace_ms =

@@ -6,7 +6,7 @@
 --   the breaker, longest pause ms, longest possible conversation ms, who places calls (dialer_api | asterisk),
 --   what it said, most outcomes kept
 -- Returns "ok" · "stale" the attempt is not known (any more) · "settled" a reply was applied before
--- uses: clock campaign api_queue outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence suppression call_history caller_ids
+-- uses: clock spellings campaign api_queue outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence suppression call_history caller_ids
 local api, call_history, newest_calls = unpack(KEYS, 24, 26)
 local contact, token, verdict, call_id, hold = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local retry_after_ms, threshold, max_pause_ms, max_call_ms =

@@ -3,7 +3,7 @@
 -- KEYS 1–23 of the campaign, 24 previews
 -- ARGV campaign, agent, contact ('' = the one offered), id of the answer's entry, the agent's reason
 -- Returns "skipped" · "no_offer" · "not_offered" · "older_offer"
--- uses: clock campaign outbox phone_rotation retry stream_ids attempts ids preview
+-- uses: clock spellings campaign outbox phone_rotation retry stream_ids attempts ids preview
 local agent, entry, reason = ARGV[2], ARGV[4], ARGV[5]
 local contact, record, why_not = answered_offer(agent, ARGV[3], entry)
 if why_not then return why_not end

@@ -7,7 +7,7 @@
 --   max_age_ms (reserve_contacts.lua), the consumer group of events, most outcomes
 --   kept
 -- Returns JSON: `SweepResult` (`ledger/types.py`)
--- uses: clock data_loss campaign api_queue rebuilding outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts suppression number_index ids preview call_history
+-- uses: clock data_loss spellings campaign api_queue rebuilding outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts suppression number_index ids preview call_history
 local contacts_by_number, previews, call_history, newest_calls, refused, api, first_events = unpack(KEYS, 24, 30)
 local batch, events_required, max_call_ms, deadline_ms =
   tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]), tonumber(ARGV[5])

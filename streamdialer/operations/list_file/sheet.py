@@ -27,6 +27,10 @@ _HEAD: Final = 65_536
 _NO_ROW: Final = "the file has no row with values"
 
 
+class EmptyFile(CannotBeDone):
+    """It may have headings."""
+
+
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     separator: str = ""
@@ -52,7 +56,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def open_sheet(source: BinaryIO) -> Iterator[Sheet]:
-    """Raises CannotBeDone for a file that is of no known format, or has no row."""
+    """Raises CannotBeDone for a file that is of no known format, EmptyFile for one without a row."""
     with unpacked(source) as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
@@ -82,7 +86,7 @@ def _sheet(
 ) -> Sheet:
     sample = list(islice(lines, SAMPLE))
     if not sample:
-        raise CannotBeDone(_NO_ROW)
+        raise EmptyFile(_NO_ROW)
     width = max(len(line.cells) for line in sample)
     names = [*headings, *[""] * (width - len(headings))]
     names = [name or f"column {at}" for at, name in enumerate(names, 1)]

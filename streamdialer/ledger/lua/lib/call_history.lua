@@ -5,7 +5,7 @@
 --                         -> longest window, ms
 --   call_history:newest   sorted set: the same names by the end of their newest call, ms
 -- A call is a list, short because there are many: {attempt id, sent ms, kind, ended ms?, subject?}. Kinds: 'c' a
---   conversation with a person, 'b' abandoned, 'a' any other attempt. It is a function of the attempt's
+--   conversation with a person, 'b' abandoned, 'm' answered by a machine, 'a' any other attempt. It is a function of the attempt's
 --   facts, so events commute. An attempt that was not placed is no call.
 -- Caps are JSON in the totals, field `caps`: the struct `Caps`.
 
@@ -42,20 +42,22 @@ end
 -- Returns the refusal that lasts longest, or nil when the caps allow another call.
 local cap_refusal
 do -- Lua takes 200 local names at once
-  -- Returns the number of the next call, or of the reserved one; the contact itself when no number is known.
-  local function number_to_call(contact, record)
+  -- Returns the number of the next call, or of the reserved one; nil when no number is known.
+  local function number_to_call(record)
     local callback = open_callback(record)
-    local number = callback and callback.nn or record.e and record.e[record.ni or 1]
-    return number and without_plus(number) or person_name(contact)
+    return callback and callback.nn or record.e and record.e[record.ni or 1]
   end
 
   -- Returns the calls that a cap of this scope looks at, each once.
   local function calls_in_scope(call_history, scope, contact, record)
-    local names = { person_name(contact) }
-    if scope == 'number' then names = { number_to_call(contact, record) } end
+    local names, next_number = { person_name(contact) }, number_to_call(record)
+    local function add(number)
+      for _, name in ipairs(spellings_of(server, number)) do names[#names + 1] = name end
+    end
+    if scope == 'number' and next_number then names = spellings_of(server, next_number) end
     if scope == 'person' or scope == 'subject' then
-      for _, number in ipairs(record.e or {}) do names[#names + 1] = without_plus(number) end
-      names[#names + 1] = number_to_call(contact, record)
+      for _, number in ipairs(record.e or {}) do add(number) end
+      if next_number then add(next_number) end
     end
     local calls, is_known, prefix = {}, {}, campaign .. ':'
     for _, name in ipairs(names) do
@@ -111,54 +113,57 @@ do -- Lua takes 200 local names at once
   end
 end
 
-local SPOKEN = { completed = true, callback = true, do_not_call = true }
--- Returns the kind of call an attempt counts as, or nil when no call was placed.
-local function counted_kind(attempt)
-  local f = attempt.f
-  if attempt.s == 'reserved' or attempt.s == 'released' then return nil end
-  if attempt.d == 'abandoned' then return 'b' end
-  if f.m or attempt.d == 'machine' then return 'a' end
-  if f.a or f.w or SPOKEN[attempt.d] then return 'c' end
-  return 'a'
-end
-
--- Returns the names the attempt is counted under: its contact and the number it called. The attempt keeps
--- that number, because the backend may correct the contact's. When a data loss left open which number it
--- was, all numbers of the contact count.
-local function history_names(contact, record, attempt)
-  local names, numbers = { person_name(contact) }, record.e or {}
-  if attempt.to then
-    numbers = { attempt.to }
-  elseif attempt.ph then
-    numbers = { numbers[attempt.ph] }
+local count_call
+do
+  local SPOKEN = { completed = true, callback = true, do_not_call = true }
+  -- Returns the kind of call an attempt counts as, or nil when no call was placed.
+  local function counted_kind(attempt)
+    local f = attempt.f
+    if attempt.s == 'reserved' or attempt.s == 'released' then return nil end
+    if attempt.d == 'abandoned' then return 'b' end
+    if f.m or attempt.d == 'machine' then return 'm' end
+    if f.a or f.w or SPOKEN[attempt.d] then return 'c' end
+    return 'a'
   end
-  if #numbers == 1 then attempt.to = numbers[1] end
-  for _, number in ipairs(numbers) do names[#names + 1] = without_plus(number) end
-  return names
-end
 
--- Counts the attempt by its present facts; to be called whenever they change.
-local function count_call(call_history, newest_calls, contact, record, attempt)
-  local longest = tonumber(redis.call('HGET', call_history, 'longest') or nil)
-  if not longest then return end -- no campaign has had caps
-  local kind = counted_kind(attempt)
-  for _, name in ipairs(history_names(contact, record, attempt)) do
-    local calls, newest_ms = {}, 0
-    local function add(call)
-      calls[#calls + 1] = call
-      newest_ms = math.max(newest_ms, call[4] or call[2])
+  -- Returns the names the attempt is counted under: its contact and the number it called. The attempt keeps
+  -- that number, because the backend may correct the contact's. When a data loss left open which number it
+  -- was, all numbers of the contact count.
+  local function history_names(contact, record, attempt)
+    local names, numbers = { person_name(contact) }, record.e or {}
+    if attempt.to then
+      numbers = { attempt.to }
+    elseif attempt.ph then
+      numbers = { numbers[attempt.ph] }
     end
-    for _, call in ipairs(recent_calls(call_history, name)) do
-      local is_this = call[1] == attempt.id and call[2] == attempt.sm
-      if not is_this and ledger_ms < (call[4] or call[2]) + longest then add(call) end
-    end
-    if kind then add({ attempt.id, attempt.sm, kind, attempt.em or record.su and false, record.su }) end
-    if #calls == 0 then
-      redis.call('HDEL', call_history, name)
-      redis.call('ZREM', newest_calls, name)
-    else
-      redis.call('HSET', call_history, name, cjson.encode(calls))
-      redis.call('ZADD', newest_calls, format_number(newest_ms), name)
+    if #numbers == 1 then attempt.to = numbers[1] end
+    for _, number in ipairs(numbers) do names[#names + 1] = without_plus(number) end
+    return names
+  end
+
+  -- Counts the attempt by its present facts; to be called whenever they change.
+  function count_call(call_history, newest_calls, contact, record, attempt)
+    local longest = tonumber(redis.call('HGET', call_history, 'longest') or nil)
+    if not longest then return end -- no campaign has had caps
+    local kind = counted_kind(attempt)
+    for _, name in ipairs(history_names(contact, record, attempt)) do
+      local calls, newest_ms = {}, 0
+      local function add(call)
+        calls[#calls + 1] = call
+        newest_ms = math.max(newest_ms, call[4] or call[2])
+      end
+      for _, call in ipairs(recent_calls(call_history, name)) do
+        local is_this = call[1] == attempt.id and call[2] == attempt.sm
+        if not is_this and ledger_ms < (call[4] or call[2]) + longest then add(call) end
+      end
+      if kind then add({ attempt.id, attempt.sm, kind, attempt.em or record.su and false, record.su }) end
+      if #calls == 0 then
+        redis.call('HDEL', call_history, name)
+        redis.call('ZREM', newest_calls, name)
+      else
+        redis.call('HSET', call_history, name, cjson.encode(calls))
+        redis.call('ZADD', newest_calls, format_number(newest_ms), name)
+      end
     end
   end
 end

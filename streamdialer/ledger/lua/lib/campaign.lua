@@ -83,8 +83,8 @@ end
 local PERSONS_TTL_MS = 86400000 -- longer than any call
 local IN_CALL = { reserved = true, dialing = true, connected = true, orphaned = true }
 
--- Returns the spellings of the number that the next call, or the one that is up, goes to. Of a call that a data loss
--- has made unknown: all numbers of the contact.
+-- Returns the number that the next call, or the one that is up, goes to; of a call that a data loss has made unknown,
+-- all numbers of the contact.
 local function numbers_in_use(record, attempt)
   local numbers = record.e or {}
   local callback = not attempt and open_callback(record)
@@ -94,15 +94,7 @@ local function numbers_in_use(record, attempt)
   elseif numbers[index] then
     numbers = { numbers[index] }
   end
-  local names = {}
-  for _, number in ipairs(numbers) do
-    local digits = string.gsub(number, '^%+', '')
-    names[#names + 1] = digits
-    for _, spelled in ipairs(record.ns or {}) do -- a list without a country has only these digits
-      if string.sub(digits, -#spelled) == spelled then names[#names + 1] = spelled end
-    end
-  end
-  return names
+  return numbers
 end
 
 -- Returns the first of the holders that is not the contact itself, and all of those.
@@ -119,8 +111,10 @@ end
 local function other_call(contact, record)
   local newest = record.h and record.h[#record.h]
   for _, number in ipairs(numbers_in_use(record, record.p == 'reserved' and newest or nil)) do
-    local other = other_holders(redis.call('HGET', calls_up, number), contact)
-    if other then return other end
+    for _, holders in ipairs(redis.call('HMGET', calls_up, unpack(spellings_of(server, number)))) do
+      local other = other_holders(holders, contact)
+      if other then return other end
+    end
   end
   local holder = redis.call('HGET', persons_up, contact)
   if holder and holder ~= campaign and not redis.call('ZSCORE', persons_called, contact) then
@@ -132,7 +126,8 @@ end
 local function hold_line(contact, record)
   local held, is_held = record.lk or {}, {}
   for _, number in ipairs(held) do is_held[number] = true end
-  for _, number in ipairs(numbers_in_use(record, record.h[#record.h])) do
+  for _, in_use in ipairs(numbers_in_use(record, record.h[#record.h])) do
+    local number = without_plus(in_use)
     if not is_held[number] then
       local other, others = other_holders(redis.call('HGET', calls_up, number), contact)
       redis.call('HSET', calls_up, number, (other and others .. ' ' or '') .. campaign .. ':' .. contact)
@@ -211,7 +206,7 @@ end
 -- Whether calling hours, a cap or another call to the person defer the contact: it was ready before, and the backend shows it as pending.
 local RULE_REASONS = {
   window_closed = true, cap_attempts = true, cap_conversations = true, min_gap = true, abandon_cooloff = true,
-  no_consent = true, in_call = true,
+  machine_cooloff = true, no_consent = true, in_call = true,
 }
 local function is_deferred_by_rule(record) return record.w ~= nil and RULE_REASONS[record.w.y] == true end
 

@@ -1,17 +1,22 @@
 -- Which contacts the ledger holds of a number: a sorted set of `number campaign:contact`, all with one score,
 -- so that the contacts of a number stand together. It names a contact as long as the contact has a record.
 
-local function index_entry(number, contact) return number .. ' ' .. campaign .. ':' .. contact end
+local index_numbers, unindex_numbers
+do
+  local function index_entry(number, contact) return number .. ' ' .. campaign .. ':' .. contact end
 
-local function index_numbers(contacts_by_number, contact, record)
-  for _, number in ipairs(numbers_of(record)) do
-    redis.call('ZADD', contacts_by_number, 0, index_entry(number, contact))
+  function index_numbers(contacts_by_number, contact, record)
+    for _, number in ipairs(record.e or {}) do note_calling_code(server, number) end
+    if record.cb and record.cb.nn then note_calling_code(server, record.cb.nn) end
+    for _, number in ipairs(numbers_of(record)) do
+      redis.call('ZADD', contacts_by_number, 0, index_entry(number, contact))
+    end
   end
-end
 
-local function unindex_numbers(contacts_by_number, contact, record)
-  for _, number in ipairs(numbers_of(record)) do
-    redis.call('ZREM', contacts_by_number, index_entry(number, contact))
+  function unindex_numbers(contacts_by_number, contact, record)
+    for _, number in ipairs(numbers_of(record)) do
+      redis.call('ZREM', contacts_by_number, index_entry(number, contact))
+    end
   end
 end
 
@@ -30,7 +35,7 @@ local function apply_contact_data(contact, record, call, dnc_list, pending_dnc, 
         record.ns = record.ns or {}
         record.ns[#record.ns + 1] = spelled
       end
-      if since_and_why then add_to_dnc_list(dnc_list, data.n[i], since_and_why) end
+      if since_and_why then add_to_dnc_list(server, dnc_list, data.n[i], since_and_why) end
     end
     index_numbers(contacts_by_number, contact, record)
     if since_and_why then redis.call('HDEL', pending_dnc, contact) end

@@ -67,6 +67,7 @@ do
       '"ended_at":' .. instant(last_seen_ms or attempt.em),
       '"duration":' .. (duration_s and string.format('%.12g', duration_s) or 'null'),
       '"attempt":' .. string.format('%.0f', attempt.n),
+      '"allowed_by":' .. text(attempt.al),
       '"next_at":' .. instant(next_ms), '"final":' .. tostring(is_final),
     }
     local data = '{' .. table.concat(fields, ',') .. '}'

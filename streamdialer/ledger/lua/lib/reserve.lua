@@ -1,16 +1,19 @@
 -- Reserves a contact for one attempt and appends its call to the stream `calls`. Every call is placed from
 -- such an entry.
--- terms: {calls = the stream, lease_ms, deadline_ms, trunk, caller_id, caller_ids, ring_ms and on_machine of the calls
---   (nil = none, or the setting's), trace = `traceparent` of the caller ('' = none)}
+-- terms: {open_until = end of the campaign's calling window, server's ms ('' = none), rules = the rule pack and its version,
+--   for contacts whose opening names none, calls = the stream, lease_ms, deadline_ms, trunk, caller_id, caller_ids,
+--   ring_ms and on_machine of the calls (nil = none, or the setting's), trace = `traceparent` of the caller ('' = none)}
 
--- `open_until` is the end of the calling window ('' = none), `token` names the reservation, `agent` is whom
--- the call is for (nil = any agent). Saves the record.
-local function reserve_contact(contact, record, terms, open_until, token, agent)
+-- `opening` is the contact's (lib/hours.lua), `token` names the reservation, `agent` is whom the call is for (nil = any
+-- agent). Saves the record.
+local function reserve_contact(contact, record, terms, opening, token, agent)
+  local open_until = earlier_end(terms.open_until, opening.until_ms)
   local callback = open_callback(record)
   record.h = record.h or {}
   local number = next_attempt_number(record)
   local last = record.h[#record.h]
   if last and last.s == 'released' then table.remove(record.h) end
+  if last then last.al = nil end -- its outcome has it
   while #record.h >= 8 do
     local removed = table.remove(record.h, 1)
     if record.cb and removed.cb == record.cb.e then record.cb.had = true end
@@ -27,6 +30,7 @@ local function reserve_contact(contact, record, terms, open_until, token, agent)
     n = number, id = attempt_id, t = token, s = 'reserved', f = {}, rm = ledger_ms,
     p = past_for_next(record), dd = terms.deadline_ms, ph = phone, cb = callback and callback.e or nil, ag = agent,
     to = callback and callback.nn or nil,
+    al = (opening.law or terms.rules) .. (open_until ~= '' and '; until ' .. iso(tonumber(open_until)) or ''),
   }
   set_state(contact, record, 'reserved', ledger_ms + terms.lease_ms)
   save_record(contact, record)

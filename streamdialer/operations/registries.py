@@ -1,0 +1,43 @@
+"""Whether registers of numbers that must not be called have to be asked again."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from redis.asyncio import Redis
+
+from streamdialer.broker.connection import server_ms
+from streamdialer.broker.keys import Keys
+from streamdialer.ledger.suppression import registry_queries
+from streamdialer.operations.finding import Finding
+from streamdialer.rules.rule_pack import load_pack, registry_packs
+from streamdialer.rules.zone_clock import DAY_MS
+
+_SOON_MS: Final = 3 * DAY_MS
+
+
+async def check_registries(client: Redis, keys: Keys) -> AsyncIterator[Finding]:
+    """A finding for each registry that was ever asked; a warning a few days before rule packs stop the dialing."""
+    now_ms, packs = await server_ms(client), registry_packs()
+    for query in await registry_queries(client, keys):
+        limits = {
+            pack: registry.max_age_days * DAY_MS
+            for pack in packs.get(query.registry, [])
+            for registry in load_pack(pack).registries
+            if registry.name == query.registry
+        }
+        age_ms = max(0, now_ms - query.asked_s * 1000)
+        late = [pack for pack, limit_ms in limits.items() if age_ms + _SOON_MS >= limit_ms]
+        text = f"asked {age_ms // DAY_MS} days ago, {query.numbers} numbers"
+        check = f"registry {query.registry}"
+        if not late:
+            yield Finding(check, "ok", text)
+            continue
+        days = max(0, min(limits[pack] for pack in late) - age_ms) // DAY_MS
+        yield Finding(
+            check,
+            "warn",
+            f"{text}: {', '.join(late)} stop the dialing {f'in {days} days' if days else 'now or within a day'}",
+            f"ask it, and streamdialer dnc import FILE --source {query.registry} --asked DATE",
+        )

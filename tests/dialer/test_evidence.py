@@ -1,0 +1,155 @@
+"""`rules evidence`: what allowed each call, from its reservation to the auditor's file; and what forbade calls."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from redis.asyncio import Redis
+
+from streamdialer.config.settings import Settings
+from streamdialer.consumers.services import Services
+from streamdialer.ledger.ticks import Block
+from streamdialer.ledger.zone_hours import Hours, ZoneOpening
+from streamdialer.model import CampaignSettings
+from streamdialer.operations.decisions import decisions
+from streamdialer.operations.evidence import evidence
+from streamdialer.rules.calling_hours import calling_hours
+from streamdialer.rules.zone_clock import DAY_MS
+from streamdialer.simulation.world.build import build_world
+from streamdialer.simulation.world.config import WorldConfig
+from tests.support.caps_fixture import CapsWorld
+from tests.support.cli import KEYS, Run, ok, refused
+from tests.support.dialer import run_dialer
+from tests.support.eventually import eventually
+
+NOON_MS = 1_795_800_000_000  # 2026-11-27T18:40:00Z
+LAW = "us 2026.1 + us-fl 2026.1; America/New_York"
+STREAM = "dialer:outcomes"
+
+
+def test_the_law_of_a_place_names_packs_versions_and_zones() -> None:
+    hours = calling_hours(
+        CampaignSettings(queue_name="q", rule_pack="us", timezone="America/Denver"), "UTC", NOON_MS
+    )
+    assert hours.law_in("America/New_York|us-fl") == LAW
+    assert hours.law_in("") == "us 2026.1; America/Denver"
+    assert hours.law_in("America/Chicago,America/New_York") == (
+        "us 2026.1; 2 zones from America/Chicago to America/New_York"
+    )
+    without = calling_hours(CampaignSettings(queue_name="q", rule_pack="uk"), "UTC", NOON_MS)
+    assert without.law_in("") == ""
+
+
+async def ended(world: CapsWorld, **claim: Any) -> dict[str, Any]:
+    """The outcome of one call more."""
+    attempt = await world.reserve("1", **claim)
+    await world.mark_sent(attempt)
+    await world.event("call_failed", attempt, disposition="no_answer")
+    entries: Any = await world.client.xrevrange(world.keys.outcomes, count=1)
+    [(_, fields)] = entries
+    return msgspec.json.decode(fields["data"], type=dict[str, Any])
+
+
+async def test_an_outcome_says_what_allowed_the_call(services: Services) -> None:
+    world = CapsWorld(services)
+    await world.set_agents(9)
+    await world.know("1", "1", "+13055551234")
+    until_ms = 4_102_448_400_000  # 2100-01-01T01:00:00Z
+    hours = Hours(
+        zones={"America/New_York|us-fl": ZoneOpening(until_ms=until_ms, law=LAW)},
+        contacts={"1": "America/New_York|us-fl"},
+    )
+    outcome = await ended(world, hours=hours, rules="us 2026.1")
+    assert outcome["allowed_by"] == f"{LAW}; until 2100-01-01T01:00:00Z"
+    await world.pass_time(301)
+    assert (await ended(world, rules="uk 2026.1"))["allowed_by"] == "uk 2026.1"
+    assert [attempt.get("al") for attempt in (await world.record("1"))["h"]] == [None, "uk 2026.1"], (
+        "kept once"
+    )
+
+
+def add(db: Any, attempt: str, sent_at: str, **more: Any) -> None:
+    data = {"attempt_id": attempt, "campaign_id": 7, "contact_id": 3, "phone_number": "+13055551234"}
+    data |= {"disposition": "busy", "sent_at": sent_at, "allowed_by": f"{LAW}; until 2026-11-28T01:00:00Z"}
+    db.xadd(STREAM, {"type": "attempt_ended", "data": json.dumps(data | more)})
+
+
+@pytest.fixture
+def backend(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Rows of `streamdialer backend`; None: another backend."""
+    from streamdialer.gateways.own_backend import OwnBackend
+
+    rows: list[dict[str, Any]] = []
+
+    async def attempts(self: OwnBackend, campaign: str, since: str, before: str) -> Any:
+        for row in rows:
+            yield row
+
+    monkeypatch.setattr(OwnBackend, "attempts", attempts)
+    return rows
+
+
+@pytest.mark.leaves(STREAM)
+def test_evidence_is_written_as_csv(run: Run, db: Any, backend: list[dict[str, Any]]) -> None:
+    add(db, "7:3:1:a", "2026-11-27T14:00:00.000Z")
+    add(db, "7:3:2:b", "2026-11-27T15:00:00.000Z")
+    add(db, "7:3:2:b", "2026-11-27T15:00:00.000Z", disposition="no_answer", allowed_by=None)
+    add(db, "7:3:9:z", "2026-12-27T15:00:00.000Z")
+    backend.append({"attempt_id": "7:3:1:a", "sent_at": "2026-11-27T14:00:00Z", "disposition": "busy"})
+    backend.append(
+        {
+            "attempt_id": "7:3:0:0",
+            "sent_at": "2026-11-01T14:00:00Z",
+            "disposition": "busy",
+            "allowed_by": "us 1",
+        }
+    )
+    for campaign, at_ms in (("7", NOON_MS), ("8", NOON_MS + 1), ("7", NOON_MS + 40 * DAY_MS)):
+        blocks = [Block("cap_attempts", 3, "at most 3"), Block("no_consent", 1, "")]
+        db.xadd(KEYS.blocks, {"campaign": campaign, "blocks": msgspec.json.encode(blocks)}, id=str(at_ms))
+    text = ok(run("rules", "evidence", "--campaign", "7", "--from", "2026-11-01", "--to", "2026-12-01"))
+    rows = [
+        (row["what"], row["attempt"], row["result"], row["count"], row["rule"])
+        for row in csv.DictReader(io.StringIO(text))
+    ]
+    allowed = f"{LAW}; until 2026-11-28T01:00:00Z"
+    assert rows == [
+        ("call", "7:3:1:a", "busy", "1", allowed),
+        ("call", "7:3:0:0", "busy", "1", "us 1"),
+        ("call", "7:3:2:b", "no_answer", "1", allowed),
+        ("block", "", "cap_attempts", "3", "at most 3"),
+        ("block", "", "no_consent", "1", ""),
+    ]
+
+
+def test_evidence_needs_a_time(run: Run, db: Any) -> None:
+    refused(run("rules", "evidence", "--campaign", "7", "--from", "soon"), 2, "--since", "ISO 8601")
+    refused(
+        run("rules", "evidence", "--campaign", "7", "--from", "2026-12-01", "--to", "2026-11-01"),
+        2,
+        "after --from",
+    )
+
+
+async def test_a_running_dialer_leaves_evidence_of_calls_and_blocks(settings: Settings, redis: Redis) -> None:
+    busy = WorldConfig(human=0, machine=0, busy=1, failed=0)
+    made = build_world(agents=2, contacts=2, speed=200, retry_delay_s=20, config=busy, answer_rate=0)
+    made.campaigns[1].attempt_caps = [{"count": 1, "window_h": 24, "scope": "contact"}]
+    async with run_dialer(settings, made, speed=200) as dialer:
+        services = dialer.services
+
+        async def is_capped() -> bool:
+            records = await decisions(services.client, services.keys, "1", 20)
+            return any("cap_attempts" in (record.skipped or {}) for record in records)
+
+        await eventually(is_capped)
+        rows = evidence(services.client, services.keys, services.settings, "1", 0, 4_102_448_400_000)
+        found = {row.what: row.rule async for row in rows}
+    assert found["call"] == "none 1"
+    assert "at most 1 attempt in 24 h per contact" in found["block"]
+    assert "at most 1 attempt in 24 h per contact" in found["waiting"]
