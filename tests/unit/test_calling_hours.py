@@ -67,7 +67,6 @@ CLOSES_ON_HOLIDAYS = {
     "cl": "CL",
     "mx": "MX",
     "us-al": "US-AL",
-    "us-la": "US-LA",
 }
 
 
