@@ -2,15 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, timedelta
-from datetime import time as time_of_day
-from functools import lru_cache
-from zoneinfo import ZoneInfo
-
 import msgspec
-
-from streamdialer.model import CampaignSettings
 
 
 class CallerIdPool(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,33 +23,3 @@ class CallerIdPool(msgspec.Struct, frozen=True, kw_only=True):
     def choice(self) -> str:
         """`rotate` or `area_code`."""
         return "area_code" if self.by_area else "rotate"
-
-
-def caller_id_pool(settings: CampaignSettings, zone: ZoneInfo, now_ms: int) -> CallerIdPool | None:
-    """The campaign's pool at an instant of the server's time; None when it has none."""
-    if not settings.caller_ids:
-        return None
-    today = datetime.fromtimestamp(now_ms / 1000, zone).date()
-    midnight = datetime.combine(today + timedelta(days=1), time_of_day(), zone)
-    return CallerIdPool(
-        ids=_with_digits(settings.caller_ids, settings.country or ""),
-        by_area=settings.caller_id_choice == "area_code",
-        cap=settings.caller_id_daily_cap,
-        day=today.toordinal(),
-        day_ends_ms=round(midnight.timestamp() * 1000),
-    )
-
-
-@lru_cache(maxsize=1000)
-def _with_digits(ids: tuple[str, ...], country: str) -> tuple[tuple[str, str], ...]:
-    return tuple((each, _digits(each, country)) for each in ids)
-
-
-def _digits(caller_id: str, country: str) -> str:
-    """Of `Shop <+5716001111>` those of the number."""
-    from streamdialer.rules.numbers import (
-        read_number,
-    )  # numbering plans take long to load, and most commands need none
-
-    number = read_number(caller_id.rpartition("<")[2].rstrip("> "), country)
-    return re.sub(r"\D", "", caller_id if number.problem else str(number))

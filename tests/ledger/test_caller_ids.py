@@ -10,8 +10,9 @@ import anyio
 import msgspec
 import pytest
 
+from streamdialer.consumers.dialing.caller_id_pool import caller_id_pool
 from streamdialer.consumers.services import Services
-from streamdialer.ledger.caller_ids import CallerIdPool, caller_id_pool
+from streamdialer.ledger.caller_ids import CallerIdPool
 from streamdialer.model import Attempt, CampaignSettings
 from tests.support.ledger_fixture import LedgerWorld
 

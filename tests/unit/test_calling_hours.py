@@ -56,10 +56,8 @@ WEEK = {  # minutes of the day by weekday, copied again from the statutes
     "cl": [[(480, 1200)]] * 6 + [[]],
     "br-rj": [[(480, 1080)]] * 5 + [[], []],
     "mx": [[(420, 1320)]] * 5 + [[], []],
-    **dict.fromkeys(("us-wa", "us-md", "us-nj", "us-ok"), [[(480, 1200)]] * 7),
     "us-ct": [[(540, 1200)]] * 7,
-    "us-regf": [[(480, 1260)]] * 7,
-    **dict.fromkeys(("us-al", "us-la"), [[(480, 1200)]] * 6 + [[]]),
+    "us-al": [[(480, 1200)]] * 6 + [[]],
 }
 CLOSES_ON_HOLIDAYS = {
     "co": "CO",
@@ -69,7 +67,6 @@ CLOSES_ON_HOLIDAYS = {
     "cl": "CL",
     "mx": "MX",
     "us-al": "US-AL",
-    "us-la": "US-LA",
 }
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from streamdialer.consumers.dialing.adaptive import min_ring_s, wants_adaptive
 from streamdialer.consumers.dialing.agent_lists import AgentLists
+from streamdialer.consumers.dialing.caller_id_pool import caller_id_pool
 from streamdialer.consumers.dialing.calling_hours import build_zone_hours
 from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, campaign_pacing, queue_pacing
 from streamdialer.consumers.dialing.refill import Refill, RefillResult
@@ -19,7 +20,7 @@ from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import Unreachable
-from streamdialer.ledger.caller_ids import CallerIdPool, caller_id_pool
+from streamdialer.ledger.caller_ids import CallerIdPool
 from streamdialer.ledger.queues import QueueState
 from streamdialer.ledger.rate_limits import RateLimits
 from streamdialer.ledger.ticks import TickStart

@@ -8,13 +8,13 @@ from functools import partial
 from typing import Final
 
 from streamdialer.broker.connection import server_ms
+from streamdialer.consumers.dialing.caller_id_pool import caller_id_pool
 from streamdialer.consumers.dialing.calling_hours import build_zone_hours
 from streamdialer.consumers.dialing.campaign_cache import CampaignCache
 from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.dialing.trunks import Trunks
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError, Unreachable
-from streamdialer.ledger.caller_ids import caller_id_pool
 from streamdialer.ledger.previews import PreviewLimits, PreviewMissing
 from streamdialer.ledger.zone_hours import MissingHours
 from streamdialer.model import CampaignSettings, PreviewEvent

@@ -5,11 +5,11 @@
 --   none), deadline after sending ms, '1' when the same request may be sent twice, which of the campaign's caller ids
 --   come first ('' = it takes none of them, '*' = any, else the digits they begin with), the call's `traceparent` (left out
 --   when the call is not traced)
--- Returns one of these, or {"ok" or "again", caller id taken}: "ok" send it · "again" another run has marked it, nothing is known of its request, and sending it
---   twice does no harm: send it · "sent" another run has marked it · "stale" the reservation is gone · or,
---   after undoing the reservation: "not_active" · "window_closed" · "api_paused" · "data_loss" ·
---   "server_unknown" · "in_call" · "registry_outdated" · "caller_ids" all have reached their cap · the cap that has been reached meanwhile (`rules/caps.py`) · "do_not_call", the contact
---   is then final
+-- Returns one of these, or {"ok" or "again", caller id taken}: "ok" send it · "again" another run has marked it, nothing
+--   is known of its request, and sending it twice does no harm: send it · "sent" another run has marked it · "stale" the
+--   reservation is gone · or, after undoing the reservation: "not_active" · "window_closed" · "api_paused" ·
+--   "data_loss" · "server_unknown" · "in_call" · "registry_outdated" · "caller_ids" all have reached their cap · the cap
+--   that has been reached meanwhile (`rules/caps.py`) · "do_not_call", the contact is then final
 -- uses: clock data_loss spellings campaign outbox phone_rotation retry stream_ids attempts suppression call_history registries caller_ids
 local api, dnc_list, call_history, newest_calls = unpack(KEYS, 24, 27)
 local contact, token, run, open_until, deadline_ms, is_idempotent =
