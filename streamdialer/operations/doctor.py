@@ -86,6 +86,7 @@ async def run_checks(settings: Settings) -> Diagnosis:
                 rows = await campaign_rows(client, keys, await campaigns_known(client, keys))
                 active = [normalise_id(row.campaign_id) for row in rows if row.status == "active"]
             findings += await _run_check("campaigns", lambda: _campaigns(client, keys, active))
+            findings += await _run_check("registries", lambda: check_registries(client, keys, active))
     finally:
         await client.aclose()
     findings += await _run_check("backend", lambda: _backend(settings, active))
@@ -106,7 +107,6 @@ def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Ch
         "clock": lambda: _clock(client),
         "scripts": lambda: _scripts(client),
         "streams": lambda: _streams(client, keys, settings),
-        "registries": lambda: check_registries(client, keys),
     }
     if settings.originate == "dialer-api":
         checks["dialer api calls"] = lambda: _dialer_api_calls(client, keys)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
 
+import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.connection import server_ms
@@ -17,10 +18,22 @@ from streamdialer.rules.zone_clock import DAY_MS
 _SOON_MS: Final = 3 * DAY_MS
 
 
-async def check_registries(client: Redis, keys: Keys) -> AsyncIterator[Finding]:
-    """A finding for each registry that was ever asked; a warning a few days before rule packs stop the dialing."""
+async def check_registries(client: Redis, keys: Keys, active: Sequence[str]) -> AsyncIterator[Finding]:
+    """A finding for each registry that was ever asked; a warning a few days before rule packs stop the dialing.
+
+    Also a warning for each registry that the rules of an active campaign name and that was never asked.
+    """
     now_ms, packs = await server_ms(client), registry_packs()
-    for query in await registry_queries(client, keys):
+    queries = await registry_queries(client, keys)
+    needed = await _registries_of(client, keys, active)
+    for name in sorted(needed.keys() - {query.registry for query in queries}):
+        yield Finding(
+            f"registry {name}",
+            "warn",
+            f"no query is recorded, and the rules of campaign {', '.join(needed[name])} name it",
+            f"streamdialer dnc import FILE --source {name} --asked DATE; later, dialing stops when it is too old",
+        )
+    for query in queries:
         limits = {
             pack: registry.max_age_days * DAY_MS
             for pack in packs.get(query.registry, [])
@@ -41,3 +54,14 @@ async def check_registries(client: Redis, keys: Keys) -> AsyncIterator[Finding]:
             f"{text}: {', '.join(late)} stop the dialing {f'in {days} days' if days else 'now or within a day'}",
             f"ask it, and streamdialer dnc import FILE --source {query.registry} --asked DATE",
         )
+
+
+async def _registries_of(client: Redis, keys: Keys, campaigns: Sequence[str]) -> dict[str, list[str]]:
+    """Registry -> campaigns whose rules name it, as their last tick saved them."""
+    found: dict[str, list[str]] = {}
+    for campaign in campaigns:
+        saved: Any = client.hget(keys.totals(campaign), "caps")
+        if raw := await saved:
+            for registry in msgspec.json.decode(raw).get("registries", []):
+                found.setdefault(registry["name"], []).append(campaign)
+    return found

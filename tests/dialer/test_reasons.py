@@ -70,6 +70,12 @@ async def show_them_unreadably(dialer: Dialer) -> None:
     dialer.centre.backend.set_responder(script)
 
 
+async def ask_long_ago(dialer: Dialer) -> None:
+    asked = datetime(2026, 1, 1, tzinfo=UTC)
+    await dialer.services.suppression.record_query("rne", int(asked.timestamp()), 7)
+    await start(dialer)
+
+
 def two_queues() -> World:
     """One agent in the queues of both campaigns."""
     made = world(agents=0, campaigns=2, queue_per_campaign=True)
@@ -101,8 +107,9 @@ REASON_SCENES = [
     Scenario("no_agents", "no agent of the queue is free", lambda: world(agents=0)),
     Scenario(
         "registry_outdated",
-        "the registry rne is asked at least every 5 days; it was never asked",
+        "the registry rne is asked at least every 5 days; it was last asked at 2026-01-01",
         lambda: campaign_of(world(), rule_pack="co"),
+        ask_long_ago,
     ),
     Scenario(
         "agents_elsewhere", "the free agents stand in other queues, too", two_queues, start_second_first

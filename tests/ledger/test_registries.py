@@ -39,23 +39,28 @@ async def stops(world: CapsWorld) -> str:
     return claimed.detail
 
 
-async def test_a_registry_that_was_never_asked_stops_the_dialing(world: CapsWorld) -> None:
-    detail = await stops(world)
-    assert "rule pack co 2026.1 (Ley 2300 de 2023" in detail
-    assert detail.endswith(
-        "not verified): the registry rne is asked at least every 5 days; it was never asked"
-    )
+async def test_a_registry_that_was_never_asked_is_named_by_doctor_and_stops_nothing(world: CapsWorld) -> None:
+    await world.place_one()
+    [finding] = [each async for each in check_registries(world.client, world.keys, ["1"])]
+    assert (finding.check, finding.level) == ("registry rne", "warn")
+    assert finding.text == "no query is recorded, and the rules of campaign 1 name it"
+    await ask(world, 1)
+    [finding] = [each async for each in check_registries(world.client, world.keys, ["1"])]
+    assert finding.level == "ok"
 
 
 async def test_dialing_stops_when_the_newest_query_is_too_old(world: CapsWorld) -> None:
     await ask(world, 5.01)
-    assert "; it was last asked at 20" in await stops(world)
+    detail = await stops(world)
+    assert "rule pack co 2026.1 (Ley 2300 de 2023" in detail
+    assert "not verified): the registry rne is asked at least every 5 days; it was last asked at 20" in detail
     await ask(world, 4.99)
     await ask(world, 30)
     await world.place_one()
 
 
 async def test_the_query_of_another_registry_does_not_count(world: CapsWorld) -> None:
+    await ask(world, 6)
     await ask(world, 0, "dnc")
     await stops(world)
 
@@ -85,6 +90,6 @@ async def test_doctor_warns_before_the_dialing_stops(
     world: CapsWorld, days_ago: float, level: str, words: str
 ) -> None:
     await ask(world, days_ago)
-    [finding] = [each async for each in check_registries(world.client, world.keys)]
+    [finding] = [each async for each in check_registries(world.client, world.keys, [])]
     assert (finding.check, finding.level) == ("registry rne", level)
     assert words in finding.text
