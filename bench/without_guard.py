@@ -90,7 +90,7 @@ def _person_lock() -> None:
 def _shared_agents() -> None:
     """Every queue counts all its free agents, although a call of another queue may need them."""
     _patch_scripts(
-        "local function usable_agents(first, queue, sharing, counts_listed)",
+        "function usable_agents(first, queue, sharing, counts_listed)",
         "if true then return redis.call('ZCARD', KEYS[first + (counts_listed and 1 or 2)]) end",
     )
 

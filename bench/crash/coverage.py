@@ -24,6 +24,8 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "abandon_metrics.lua": "writes nothing; run only by a scrape of the health port and by `top`",
     "pause_requests.lua": "run only when a server asks for a pause; lost, each process asks the server once more",
     "request_hangups.lua": "run only from the command line, by a person who pauses or stops a campaign",
+    "dnc_find_numbers.lua": "writes nothing; run only from the command line",
+    "dnc_record_query.lua": "one command of the command line, which a person repeats; writes one field",
     "take_back_calls.lua": "run only with STREAMDIALER_PACING_TAKE_BACK; the next decision asks again",
     "dnc_remove_numbers.lua": "one command of the command line, which a person repeats; takes off what is on the list",
     "add_while_fresh.lua": "run only by `asterisk`, which may write an event twice",
@@ -35,7 +37,7 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "Asterisk.originate": "run only where Asterisk places calls; between its scripts it is as `DialerAPI.originate`",
     **dict.fromkeys(
         [f"OwnBackend.{name}" for name in ("create_campaign", "create_list", "add_contacts", "finish_list")]
-        + [f"OwnBackend.{name}" for name in ("contact_rows", "attempt_rows")],
+        + [f"OwnBackend.{name}" for name in ("contact_rows", "attempt_rows", "attempts")],
         "called only from the command line, which says what it has done",
     ),
     **dict.fromkeys(

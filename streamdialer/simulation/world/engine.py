@@ -287,8 +287,8 @@ class World:
         agent.call = call
         agent.set_state("busy", self.now)
         self.auditor.taken(agent)
-        self.emit_agent_event("agent_busy", agent, campaign_id=call.campaign_id)
         self._talk(call)
+        self.emit_agent_event("agent_busy", agent, campaign_id=call.campaign_id)
 
     def _talk(self, call: Call) -> None:
         """To an agent, or of an agentless campaign to a message or a voice bot."""
