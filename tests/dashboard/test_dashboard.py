@@ -12,6 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from typer.testing import CliRunner, Result
 
+from streamdialer.broker.keys import STAGES
 from streamdialer.cli import app, extras
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.reasons import REASONS
