@@ -60,7 +60,7 @@ def consume(
 
     Then it takes no more entries, finishes or hands back those it holds, and exits with 0.
     """
-    from streamdialer.config.settings import NAMES
+    from streamdialer.config.loading import environment_of
     from streamdialer.consumers.replica import ReplicaOptions, replica_name
     from streamdialer.consumers.supervisor import Program
     from streamdialer.observability import tracing
@@ -80,7 +80,7 @@ def consume(
         with tracing.tracing(replica):
             anyio.run(_consume, settings, msgspec.structs.replace(options, name=replica), max_tasks)
         return
-    environment = {NAMES[option]: str(value) for option, value in ctx.obj.items() if value}
+    environment = environment_of({option: value for option, value in ctx.obj.items() if value})
     # Only this process reports to the health file and systemd; it watches each child by a file of the child's own.
     environment["NOTIFY_SOCKET"] = ""
     programs = [

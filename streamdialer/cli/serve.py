@@ -45,7 +45,6 @@ def serve(
     """
     from streamdialer.config import loading
     from streamdialer.config.ami_urls import AMI_URL_FORMS
-    from streamdialer.config.settings import NAMES
     from streamdialer.consumers.supervisor import Supervisor
     from streamdialer.observability.logs import set_up_logging
     from streamdialer.operations.one_machine import OneMachine, prepared
@@ -68,7 +67,7 @@ def serve(
         replicas=replicas,
         dashboard_port=port,
         backend_port=backend_port,
-        settings=_given(loaded) | {NAMES["log_level"]: level},
+        settings=_given(loaded) | {"log_level": level},
         say=echo,
         asterisk_url=loaded.settings.asterisk_ami_url,
         simulated_agents=agents,
@@ -79,12 +78,8 @@ def serve(
         anyio.run(supervisor.serve)
 
 
-def _given(loaded: LoadedSettings) -> dict[str, str]:
-    """The settings that are not defaults, as variables of the environment."""
-    from streamdialer.config.settings import NAMES
-
+def _given(loaded: LoadedSettings) -> dict[str, object]:
+    """The settings that are not defaults, by field name."""
     return {
-        NAMES[name]: str(getattr(loaded.settings, name))
-        for name, origin in loaded.origin.items()
-        if origin != "default"
+        name: getattr(loaded.settings, name) for name, origin in loaded.origin.items() if origin != "default"
     }

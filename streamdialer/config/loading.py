@@ -86,6 +86,16 @@ def load(
     return LoadedSettings(settings, origins)
 
 
+def environment_of(values: Mapping[str, object]) -> dict[str, str]:
+    """The variables that give a child process these settings, by field name, whatever files its environment names."""
+    variables = {}
+    for field, value in values.items():
+        variables[NAMES[field]] = str(value)
+        if field in MAY_BE_IN_FILES:
+            variables[NAMES[field] + _FROM_FILE] = ""
+    return variables
+
+
 def describe(loaded: LoadedSettings) -> list[SettingRow]:
     """Every setting for people: its value, where that came from, its default and its meaning."""
     return [

@@ -15,6 +15,7 @@ import httpx
 import msgspec
 from dotenv import dotenv_values
 
+from streamdialer.config.loading import environment_of
 from streamdialer.config.private_file import write_private
 from streamdialer.config.settings import NAMES
 from streamdialer.consumers.supervisor import Program
@@ -40,8 +41,8 @@ class OneMachine(msgspec.Struct, frozen=True, kw_only=True):
     replicas: int
     dashboard_port: int
     backend_port: int
-    settings: Mapping[str, str]
-    """Of the user for every program, by name."""
+    settings: Mapping[str, object]
+    """Of the user for every program, by field name."""
     say: Callable[[str], None]
     """Prints one line when everything runs."""
     asterisk_url: str = ""
@@ -99,9 +100,10 @@ def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
     if machine.asterisk_url:
         of_calls = {"originate": "asterisk", "asterisk_ami_url": machine.asterisk_url}
     fields = {"redis_url": redis_url, "backend_url": machine.backend_url, **of_calls}
-    settings = {NAMES[field]: value for field, value in fields.items()}
-    ours = dict.fromkeys((NAMES["backend_username"], NAMES["backend_password"], NAMES["backend_token"]), "")
-    environment = {**machine.settings, **settings, **ours}  # '' leaves the log-in to the folder's `.env`
+    log_in = dict.fromkeys(
+        ("backend_username", "backend_password", "backend_token"), ""
+    )  # '': the folder's `.env`
+    environment = environment_of({**machine.settings, **fields, **log_in})
 
     def program(name: str, rank: int, *command: str, module: str = "streamdialer", **more: Any) -> Program:
         line = [sys.executable, "-m", module, *command]
@@ -109,8 +111,9 @@ def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
 
     async def backend_is_ready() -> None:
         await _wait_until_it_answers("the backend", f"{machine.backend_url}/admin/login/")
+        ours = {NAMES[field]: value for field, value in fields.items()}
         login = dotenv_values(machine.folder / "dialer.env", interpolate=False)
-        lines = [MARK, *(f"{name}={value}" for name, value in {**settings, **login}.items()), ""]
+        lines = [MARK, *(f"{name}={value}" for name, value in {**ours, **login}.items()), ""]
         write_private(machine.folder / ".env", "\n".join(lines))
 
     async def dashboard_is_ready() -> None:

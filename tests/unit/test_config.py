@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamdialer.config.loading import describe, load, require_redis
+from streamdialer.config.loading import describe, environment_of, load, require_redis
 from streamdialer.config.settings import NAMES, Settings
 from streamdialer.config.urls import REDIS_URL_FORMS
 from streamdialer.errors import SettingsError
@@ -215,6 +215,14 @@ def test_a_secret_may_be_in_a_file_that_the_environment_names(tmp_path: Path) ->
     for field in names.values():
         assert getattr(loaded.settings, field) == "hunter2-hunter2-hunter2"
         assert loaded.origin[field] == "environment"
+
+
+def test_a_child_process_gets_the_value_that_its_parent_had_whatever_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text("redis://of-the-file")
+    inherited = {"REDIS_URL_FILE": str(tmp_path / "url")}
+    for_child = environment_of({"redis_url": "redis://of-the-option", "concurrency": 7})
+    settings = load(environ=inherited | for_child, directory=tmp_path).settings
+    assert (settings.redis_url, settings.concurrency) == ("redis://of-the-option", 7)
 
 
 def test_a_file_of_a_secret_is_named_when_it_cannot_be_read_or_is_one_too_many(tmp_path: Path) -> None:
