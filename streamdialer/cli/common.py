@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
 
 import anyio
@@ -133,6 +134,11 @@ def run_async(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
         raise KeyboardInterrupt
 
     return anyio.run(until_interrupted)
+
+
+def run_service(work: Callable[..., Awaitable[T]], *args: object) -> T:
+    """What `work`, a program without an end of its own, returns; on uvloop where the platform has it."""
+    return anyio.run(work, *args, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 def escape_controls(text: str) -> str:

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from streamdialer.broker.keys import STAGES, Stage
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, stopped_by_signals
+from streamdialer.cli.common import AsJson, echo, load_settings, print_json, run_service, stopped_by_signals
 from streamdialer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def consume(
     if processes == 1:
         replica = name or replica_name()
         with tracing.tracing(replica):
-            anyio.run(_consume, settings, msgspec.structs.replace(options, name=replica), max_tasks)
+            run_service(_consume, settings, msgspec.structs.replace(options, name=replica), max_tasks)
         return
     environment = environment_of({option: value for option, value in ctx.obj.items() if value})
     # Only this process reports to the health file and systemd; it watches each child by a file of the child's own.
@@ -119,7 +119,7 @@ def tick(
     if not once:
         _health_ports(settings, 1)
     set_up_logging(settings.log_level, settings.log_format)
-    added = anyio.run(_tick, settings, once)
+    added = run_service(_tick, settings, once)
     if once and as_json:
         print_json({"added": added})
     elif once:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 import typer
 
-from streamdialer.cli.common import load_settings, stopped_by_signals
+from streamdialer.cli.common import load_settings, run_service, stopped_by_signals
 
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
@@ -48,7 +47,7 @@ def webhooks(
     if settings.health_port:
         require_port(settings.health_host, settings.health_port)
     set_up_logging(settings.log_level, settings.log_format)
-    anyio.run(_post, settings)
+    run_service(_post, settings)
 
 
 async def _post(settings: Settings) -> None:
