@@ -193,6 +193,8 @@ def _print_pack(rules: Pack, states: str, *, as_json: bool) -> None:
         ]
     )
     print_table(["rule", "value", "statute", "verified"], _rows(rules))
+    for source in rules.sources:
+        echo(f"Source: {source}")
     for duty in rules.duties:
         echo(f"Not enforced here, your own duty: {duty}")
 

@@ -43,6 +43,7 @@ WEEKS: Final[dict[str, list[Spans]]] = {  # by weekday, copied again from the st
 }
 _HOLIDAYS: Final = {
     "au": "AU",
+    "br-rj": "BR-RJ",
     "cl": "CL",
     "co": "CO",
     "co-collection": "CO",
