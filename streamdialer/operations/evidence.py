@@ -17,10 +17,16 @@ from streamdialer.broker.keys import Keys
 from streamdialer.config.settings import Settings
 from streamdialer.gateways.own_backend import OwnBackend
 from streamdialer.ledger.records import decode_contact
-from streamdialer.ledger.ticks import RULE_REASONS, Block
+from streamdialer.ledger.ticks import RULE_REASONS
+from streamdialer.model import Block
 from streamdialer.operations.outcomes import outcomes
 
 _BATCH: Final = 500
+_RULES: Final = {
+    "do_not_call": "do-not-call list or the contact's own status",
+    "zone_unknown": "the contact's timezone names no place",
+}
+"""Of blocks that need no other words."""
 
 
 class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +40,7 @@ class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
     result: str = ""
     """How the call ended, or the code of why not."""
     count: int = 1
-    """How many contacts the block was for; the rule is that of the first."""
+    """How many contacts the block was for; those that a tick names have rows of their own."""
     rule: str = ""
     """What allowed the call, or forbade it; '' when it is not known."""
     until: str = ""
@@ -90,14 +96,17 @@ async def _blocks(
             if fields["campaign"] != campaign:
                 continue
             for block in msgspec.json.decode(fields["blocks"], type=list[Block]):
-                yield EvidenceRow(
+                row = EvidenceRow(
                     at=_iso(int(entry.partition("-")[0])),
                     what="block",
                     campaign=campaign,
                     result=block.reason,
-                    count=block.count,
-                    rule=block.rule,
+                    rule=block.rule or _RULES.get(block.reason, ""),
                 )
+                for contact in block.contacts:
+                    yield msgspec.structs.replace(row, contact=contact)
+                if rest := block.count - len(block.contacts):
+                    yield msgspec.structs.replace(row, count=rest)
         after = f"({entries[-1][0]}"
 
 
