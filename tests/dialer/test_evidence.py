@@ -96,9 +96,16 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Any:
 
     async def attempts(self: OwnBackend, campaign: str, since: str, before: str) -> Any:
         for row in rows:
-            yield row
+            if "attempt_id" in row:
+                yield row
+
+    async def blocks(self: OwnBackend, campaign: str, since: str, before: str) -> Any:
+        for row in rows:
+            if "entry_id" in row:
+                yield row
 
     monkeypatch.setattr(OwnBackend, "attempts", attempts)
+    monkeypatch.setattr(OwnBackend, "blocks", blocks)
     return rows
 
 
@@ -117,13 +124,15 @@ def test_evidence_is_written_as_csv(run: Run, db: Any, backend: list[dict[str, A
             "allowed_by": "us 1",
         }
     )
-    for campaign, at_ms in (("7", NOON_MS), ("8", NOON_MS + 1), ("7", NOON_MS + 40 * DAY_MS)):
+    times = (("7", NOON_MS), ("7", NOON_MS + 1), ("8", NOON_MS + 2), ("7", NOON_MS + 40 * DAY_MS))
+    for campaign, at_ms in times:
         blocks = [
             Block("cap_attempts", 3, "at most 3", ["5", "6"]),
-            Block("no_consent", 1),
             Block("do_not_call", 2),
         ]
         db.xadd(KEYS.blocks, {"campaign": campaign, "blocks": msgspec.json.encode(blocks)}, id=str(at_ms))
+    stored: dict[str, Any] = {"reason": "no_consent", "count": 1, "rule": "law", "contacts": []}
+    backend += [stored | {"entry_id": f"{at_ms}-0"} for at_ms in (NOON_MS - 5000, NOON_MS)]
     text = ok(run("rules", "evidence", "--campaign", "7", "--from", "2026-11-01", "--to", "2026-12-01"))
     rows = [
         (row["what"], row["attempt"] or row["contact"], row["result"], row["count"], row["rule"])
@@ -134,16 +143,17 @@ def test_evidence_is_written_as_csv(run: Run, db: Any, backend: list[dict[str, A
         ("call", "7:3:1:a", "busy", "1", allowed),
         ("call", "7:3:0:0", "busy", "1", "us 1"),
         ("call", "7:3:2:b", "no_answer", "1", allowed),
+        ("block", "", "no_consent", "1", "law"),
+        ("block", "", "no_consent", "1", "law"),
         ("block", "5", "cap_attempts", "1", "at most 3"),
         ("block", "6", "cap_attempts", "1", "at most 3"),
         ("block", "", "cap_attempts", "1", "at most 3"),
-        ("block", "", "no_consent", "1", ""),
         ("block", "", "do_not_call", "2", "do-not-call list or the contact's own status"),
     ]
 
 
 def test_evidence_needs_a_time(run: Run, db: Any) -> None:
-    refused(run("rules", "evidence", "--campaign", "7", "--from", "soon"), 2, "--since", "ISO 8601")
+    refused(run("rules", "evidence", "--campaign", "7", "--from", "soon"), 2, "--from", "ISO 8601")
     refused(
         run("rules", "evidence", "--campaign", "7", "--from", "2026-12-01", "--to", "2026-11-01"),
         2,
