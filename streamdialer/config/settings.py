@@ -199,6 +199,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backend_data: Annotated[str, "folder of `streamdialer backend` for its database and secret key"] = (
         "streamdialer-data"
     )
+    backend_history_days: Annotated[
+        int, Meta(ge=0), "days that `streamdialer backend` keeps attempts and blocks; 0: for ever"
+    ] = 366
     backend_hosts: Annotated[
         str, "host names of `streamdialer backend` besides localhost, separated by commas"
     ] = ""
