@@ -43,7 +43,8 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from streamdialer.broker.keys import ContactIds, Keys
+from streamdialer.broker.keys import CLUSTER_NAMESPACE, ContactIds, Keys, namespace_prefix
+from streamdialer.config.settings import NAMES, Settings
 from streamdialer.config.urls import RedisUrl, mask_url, parse_redis_url
 from streamdialer.errors import StreamdialerError, Unreachable
 
@@ -102,7 +103,6 @@ async def why_writes_are_refused(client: Redis, keys: Keys) -> str:
 
 SOCKET_TIMEOUT_S: Final = 5.0
 CONNECTIONS: Final = 32
-CLUSTER_PREFIX: Final = "{d0}:"
 
 
 def _encode(argument: Any) -> bytes:
@@ -136,10 +136,27 @@ class _SentinelConnection(_Packing, SentinelManagedConnection):
     pass
 
 
-def keys_for(url: str, contact_ids: ContactIds = "shared") -> Keys:
-    """The key names to use with the server at `url`: on Cluster all of them share one hash tag."""
-    prefix = CLUSTER_PREFIX if parse_redis_url(url).scheme == "redis+cluster" else ""
-    return Keys(prefix, has_shared_contacts=contact_ids == "shared")
+def keys_for(url: str, namespace: str = "", contact_ids: ContactIds = "shared") -> Keys:
+    """The key names to use with the server at `url`; on Cluster they share one hash tag, also without a namespace."""
+    if not namespace and parse_redis_url(url).is_cluster:
+        namespace = CLUSTER_NAMESPACE
+    return Keys(namespace_prefix(namespace), has_shared_contacts=contact_ids == "shared")
+
+
+def keys_of(settings: Settings) -> Keys:
+    """The key names that these settings ask for."""
+    return keys_for(settings.redis_url, settings.namespace, settings.contact_ids)
+
+
+def names_to_tell(settings: Settings) -> str | None:
+    """A sentence on names that other programs must use and that nobody has chosen; None when there are none."""
+    if settings.namespace or not parse_redis_url(settings.redis_url).is_cluster:
+        return None
+    keys = keys_of(settings)
+    return (
+        f"Redis Cluster without {NAMES['namespace']}: all names begin with {keys.prefix} as in {keys.campaign('1')} "
+        f"and {keys.stream('events')}; programs that write campaign:1 or dialer:events reach nobody"
+    )
 
 
 def connect(url: str) -> Redis:

@@ -27,6 +27,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     redis_url: Annotated[str, "Redis server: redis, rediss, unix, redis+sentinel or redis+cluster"] = ""
+    namespace: Annotated[
+        str, "one tenant: all its keys and streams begin with {name}: and share one slot of a Redis Cluster"
+    ] = ""
     backend_url: Annotated[str, "URL of the Django backend"] = "http://django:8000"
     dialer_api_url: Annotated[str, "URL of the Dialer API"] = "http://dialer-api:8001"
     backend_token: Annotated[str, "bearer token for the backend"] = ""

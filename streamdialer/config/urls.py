@@ -79,6 +79,10 @@ class RedisUrl(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, str | int | float | bool]
     """Of the client library, `db`, `username` and `password` among them; what is not set is missing."""
 
+    @property
+    def is_cluster(self) -> bool:
+        return self.scheme == "redis+cluster"
+
 
 def split_url(text: str) -> dict[str, str]:
     """The parts of a URL by the names in `_URL`; not decoded."""

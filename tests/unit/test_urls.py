@@ -136,8 +136,8 @@ def test_every_password_can_be_written_percent_encoded(password: str) -> None:
 
 
 def test_only_a_cluster_has_a_prefix() -> None:
-    assert keys_for("Redis+Cluster://h").server.startswith("{d0}:")
-    assert not keys_for("redis://h").server.startswith("{d0}:")
+    assert keys_for("Redis+Cluster://h").server.startswith("{dialer}:")
+    assert not keys_for("redis://h").server.startswith("{dialer}:")
 
 
 @pytest.mark.parametrize(
