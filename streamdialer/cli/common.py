@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from streamdialer.broker.shutdown import ShutdownSignal
     from streamdialer.config.settings import Settings
 
+log = logging.getLogger(__name__)
 SLOW_S: Final = 1.0
 """Work that takes longer shows a progress bar."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -101,6 +103,16 @@ def load_settings(ctx: typer.Context, **overrides: object) -> Settings:
     settings = loading.load({**ctx.obj, **overrides}).settings
     loading.require_redis(settings)
     return settings
+
+
+def start_logging(settings: Settings) -> None:
+    """Sets up the log of a long-running program. Names in Redis that nobody has chosen are its first line."""
+    from streamdialer.broker.connection import names_to_tell
+    from streamdialer.observability.logs import set_up_logging
+
+    set_up_logging(settings.log_level, settings.log_format)
+    if settings.redis_url and (text := names_to_tell(settings)):
+        log.warning(text)
 
 
 def with_redis(

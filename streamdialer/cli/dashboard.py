@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamdialer.cli.common import echo, load_settings, run_service, stopped_by_signals
+from streamdialer.cli.common import echo, load_settings, run_service, start_logging, stopped_by_signals
 from streamdialer.cli.extras import how_to_install_dashboard
 from streamdialer.errors import SettingsError
 
@@ -25,13 +25,12 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5555,
 ) -> None:
     """Serve the web dashboard: campaigns, streams, replicas, dead letters. Needs the extra `dashboard`."""
-    from streamdialer.observability.logs import set_up_logging
 
     missing = how_to_install_dashboard()
     if missing is not None:
         raise SettingsError(missing)
     settings = load_settings(ctx)
-    set_up_logging(settings.log_level, settings.log_format)
+    start_logging(settings)
     run_service(_serve, settings, host, port)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamdialer.cli.common import load_settings, run_service, stopped_by_signals
+from streamdialer.cli.common import load_settings, run_service, start_logging, stopped_by_signals
 
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
@@ -36,7 +36,6 @@ def webhooks(
     after its first start with a URL.
     """
     from streamdialer.gateways.webhook import read_secrets, read_webhook_url
-    from streamdialer.observability.logs import set_up_logging
     from streamdialer.operations.session import require_port
 
     settings = load_settings(
@@ -46,7 +45,7 @@ def webhooks(
     read_secrets(settings.webhooks_secrets)
     if settings.health_port:
         require_port(settings.health_host, settings.health_port)
-    set_up_logging(settings.log_level, settings.log_format)
+    start_logging(settings)
     run_service(_post, settings)
 
 
