@@ -140,17 +140,17 @@ def _dialed_text(campaign: str, newest: TickResult) -> Phrase:
 def skipped_text(record: TickResult) -> Phrase:
     """The contacts that the decision skipped, by reason, as the end of a sentence; '' for none."""
     if not record.skipped:
-        return Phrase("")
+        return Phrase.joined()
     rules = record.why or {}
 
     def count(reason: str, contacts: int) -> Phrase:
         text = Phrase(SKIPPED[reason].text if reason in SKIPPED else reason.replace("_", " "))
         if reason not in rules:
             return Phrase("{contacts} {text}", contacts=contacts, text=text)
-        template = "{contacts} {text} (the first by {rule})"
+        values = {"contacts": contacts, "text": text, "rule": rules[reason]}
         if reason == "unreadable":
-            template = "{contacts} {text} (the first: {rule})"
-        return Phrase(template, contacts=contacts, text=text, rule=rules[reason])
+            return Phrase("{contacts} {text} (the first: {rule})", **values)
+        return Phrase("{contacts} {text} (the first by {rule})", **values)
 
     counts = [count(reason, many) for reason, many in record.skipped.items()]
     return Phrase("; skipped: {counts}", counts=_listed(counts))
@@ -222,7 +222,7 @@ def _narrowed(record: TickResult) -> Phrase:
     """How each limit narrowed what could be placed: `12 by its share, 8 after agents, 5 after trunk_channels`."""
     steps = [step for step in record.steps or [] if step[2] < step[1]]
     if not steps:
-        return Phrase("")
+        return Phrase.joined()
     narrowed = [
         Phrase("{number} after {limit}", number=max(0, after), limit=name) for name, _, after in steps
     ]
@@ -249,7 +249,7 @@ def _adaptive(decision: AdaptiveDecision) -> Phrase:
         answering=decision.answering,
         share=decision.p,
     )
-    unwanted = Phrase("")
+    unwanted = Phrase.joined()
     if decision.take_back:
         unwanted = Phrase.counted(
             "; {number} ringing call taken back", "; {number} ringing calls taken back", decision.take_back

@@ -46,6 +46,8 @@ class Phrase(str):
         return cls("".join(f"{{{name}}}" for name in names), **names)
 
     def translated(self, catalogue: Catalogue) -> str:
+        if not self.template:
+            return ""  # `gettext` would answer with the catalogue's header
         template = (
             catalogue.ngettext(self.template, self.plural, self.number)
             if self.plural

@@ -51,9 +51,14 @@ def alerts_of(
         *_of_replicas(campaigns, replicas),
     ]
     if serial_api:
-        text = Phrase(
-            "the Dialer API places calls one after the other: {delays}", delays=serial_api.sentence()
+        delays = Phrase(
+            "{late} of the last {begun} calls that rang did so long after their request, "
+            "the slowest after {seconds:.0f} s",
+            late=serial_api.late,
+            begun=serial_api.begun,
+            seconds=serial_api.longest_ms / 1000,
         )
+        text = Phrase("the Dialer API places calls one after the other: {delays}", delays=delays)
         alerts.append(Alert("warning", "serial_api", text))
     if dead:
         text = Phrase.counted(
