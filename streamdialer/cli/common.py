@@ -165,7 +165,7 @@ def echo(text: str) -> None:
 
 def print_json(document: object) -> None:
     """Prints one JSON document on one line."""
-    plain = _without_broken_bytes(msgspec.to_builtins(document))
+    plain = _without_broken_bytes(msgspec.to_builtins(document, enc_hook=str))  # kinds of text, too
     text = msgspec.json.encode(plain).decode()
     if not text.isprintable():
         text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)

@@ -251,6 +251,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_behind_proxy: Annotated[
         bool, "behind a reverse proxy: trust X-Forwarded-For and X-Forwarded-Proto"
     ] = False
+    dashboard_admin_url: Annotated[
+        str, "where browsers find the pages of `streamdialer backend`: campaigns link there; empty: no links"
+    ] = ""
 
     @property
     def may_repeat_originate(self) -> bool:
