@@ -41,7 +41,7 @@ RUN_UNTIL_STOPPED = {"asterisk", "backend", "consume", "dashboard", "demo", "ser
 RUN_ELSEWHERE = {
     "docs/embedding.md": "test_embedding.py",
     "docs/events.md": "test_examples.py",
-    "docs/preview.md": "tests/dialer/test_preview_dialing.py",
+    "docs/preview.md": "test_preview_example.py",
 }
 """Blocks of Python."""
 
@@ -116,6 +116,8 @@ def test_every_line_of_every_block_can_be_run(
 def test_python_of_every_page_is_run_by_a_test() -> None:
     pages = {str(page.relative_to(ROOT)) for page in PAGES if "\n```python\n" in page.read_text("utf-8")}
     assert pages == RUN_ELSEWHERE.keys()
+    for page, test in RUN_ELSEWHERE.items():
+        assert Path(page).name in Path(__file__).with_name(test).read_text("utf-8")
 
 
 def test_json_of_every_page_can_be_read() -> None:
