@@ -1,4 +1,4 @@
--- Counts calls answered by a person and calls abandoned in the last hours, per campaign. Needs no right to write.
+-- Counts calls answered by a person and calls abandoned in the last hours, per campaign. Changes nothing.
 -- KEYS 1 server, then the totals of each campaign
 -- ARGV hours of each campaign's window, in the order of KEYS
 -- Returns JSON [[answered by a person, abandoned], …]

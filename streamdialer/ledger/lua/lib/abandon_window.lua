@@ -1,7 +1,7 @@
 -- Returns the calls answered by a person and the calls abandoned in the last `hours` hours, the hour of
 -- `ledger_ms` included. lib/apply_facts.lua writes the fields: the hour since 1970 times a million, plus the count.
--- The sum of the hours before this one is kept in the field `abandon_sums` ("hours, this hour, answered, abandoned"): a
--- window of 30 days would be 1,440 fields for each campaign of each decision.
+-- With `keeps_sums`, the sum of the hours before this one is kept in the field `abandon_sums` (hours, this hour,
+-- answered, abandoned): a window of 30 days would be 1,440 fields for each campaign of each decision.
 local abandon_window
 do
   local ADDED_UP_AT_MOST = 24 -- hours; a field is used again 24 hours after its hour has left the longest window
@@ -22,7 +22,7 @@ do
     end
   end
 
-  function abandon_window(totals, ledger_ms, hours)
+  function abandon_window(totals, ledger_ms, hours, keeps_sums)
     local this_hour, sums = math.floor(ledger_ms / 3600000), { 0, 0 }
     local of, at, answered, abandoned =
       string.match(redis.call('HGET', totals, 'abandon_sums') or '', '^(%d+) (%d+) (%d+) (%d+)$')
@@ -34,7 +34,7 @@ do
     else
       add_hours(totals, sums, this_hour - hours + 1, this_hour - 1, 1)
     end
-    if passed ~= 0 then -- a user who may not write, or a full server, adds them up again
+    if keeps_sums and passed ~= 0 then -- a full server adds them up again
       redis.pcall('HSET', totals, 'abandon_sums', string.format('%d %d %d %d', hours, this_hour, sums[1], sums[2]))
     end
     add_hours(totals, sums, this_hour, this_hour, 1)
