@@ -23,6 +23,7 @@ do
   end
 
   function abandon_window(totals, ledger_ms, hours, keeps_sums)
+    if redis.call('EXISTS', totals) == 0 then return 0, 0 end -- a campaign that is gone leaves nothing behind
     local this_hour, sums = math.floor(ledger_ms / 3600000), { 0, 0 }
     local of, at, answered, abandoned =
       string.match(redis.call('HGET', totals, 'abandon_sums') or '', '^(%d+) (%d+) (%d+) (%d+)$')
