@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from streamdialer.cli.common import echo
+from streamdialer.cli.common import echo, start_logging
 from streamdialer.cli.extras import how_to_install_backend
 from streamdialer.errors import SettingsError
 
@@ -35,13 +35,12 @@ def backend(
     """Serve campaigns, lists and contacts, with pages to administer them. Needs the extra `backend`."""
     from streamdialer.config import loading
     from streamdialer.config.settings import NAMES
-    from streamdialer.observability.logs import set_up_logging
 
     missing = how_to_install_backend()
     if missing is not None:
         raise SettingsError(missing)
     settings = loading.load({**ctx.obj, "backend_data": data and str(data)}).settings
-    set_up_logging(settings.log_level, settings.log_format)
+    start_logging(settings)
     os.environ[NAMES["backend_data"]] = settings.backend_data  # where Django's settings read it
     from streamdialer.backend.server import serve
 

@@ -10,6 +10,7 @@ from typing import Final
 from streamdialer.broker.heartbeat import KnownProcess
 from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.operations.overview.views import Alert, CampaignOverview
+from streamdialer.operations.phrase import Phrase
 
 ALARMING: Final = {
     "no_call_events",
@@ -53,12 +54,22 @@ def alerts_of(
         *_of_replicas(campaigns, replicas),
     ]
     if serial_api:
-        text = f"the Dialer API places calls one after the other: {serial_api.sentence()}"
+        delays = Phrase(
+            "{late} of the last {begun} calls that rang did so long after their request, "
+            "the slowest after {seconds:.0f} s",
+            late=serial_api.late,
+            begun=serial_api.begun,
+            seconds=serial_api.longest_ms / 1000,
+        )
+        text = Phrase("the Dialer API places calls one after the other: {delays}", delays=delays)
         alerts.append(Alert("warning", "serial_api", text))
     if dead:
-        alerts.append(
-            Alert("warning", "dead_letters", f"{dead} dead letters: `streamdialer dead list` shows them")
+        text = Phrase.counted(
+            "{number} dead letter: `streamdialer dead list` shows it",
+            "{number} dead letters: `streamdialer dead list` shows them",
+            dead,
         )
+        alerts.append(Alert("warning", "dead_letters", text))
     return sorted(alerts, key=lambda alert: alert.level != "error")
 
 
@@ -70,15 +81,23 @@ def _of_servers(
         yield Alert(
             "error",
             "data_loss",
-            "Redis was restarted, emptied or replaced: nothing is dialed for "
-            f"{math.ceil(hold_ms / 1000)} s, so that calls that it may have forgotten can end",
+            Phrase(
+                "Redis was restarted, emptied or replaced: nothing is dialed for {seconds} s, "
+                "so that calls that it may have forgotten can end",
+                seconds=math.ceil(hold_ms / 1000),
+            ),
         )
     until, reason, detail = api_pause
     pause_ms = int(float(until or 0)) - now_ms
     if pause_ms > 0:
         code = reason or "dialer_api_down"
-        next_try = f"the next try is in {math.ceil(pause_ms / 1000)} s"
-        yield Alert("error", code, f"{API_TROUBLE[code]}: {next_try}" + (f" ({detail})" if detail else ""))
+        text = Phrase(
+            "{trouble}: the next try is in {seconds} s{detail}",
+            trouble=Phrase(API_TROUBLE[code]),
+            seconds=math.ceil(pause_ms / 1000),
+            detail=f" ({detail})" if detail else "",
+        )
+        yield Alert("error", code, text)
 
 
 def _of_campaigns(
@@ -89,7 +108,11 @@ def _of_campaigns(
             yield Alert(
                 level="warning",
                 code="updates_refused",
-                text=f"campaign {campaign.campaign_id}: {campaign.refused_updates.sentence()}",
+                text=Phrase(
+                    "campaign {campaign}: {sentence}",
+                    campaign=campaign.campaign_id,
+                    sentence=campaign.refused_updates.sentence(),
+                ),
                 campaign_id=campaign.campaign_id,
             )
         if campaign.reason == "auto_paused":
@@ -106,8 +129,14 @@ def _of_campaigns(
             yield Alert(
                 "warning",
                 "over_abandon_cap",
-                f"campaign {id_}: {rate.rate:.1%} of the people who answered within {rate.window_h} h "
-                f"found no agent, {rate.cap:.1%} are allowed",
+                Phrase(
+                    "campaign {campaign}: {rate:.1%} of the people who answered within {hours} h found no agent, "
+                    "{cap:.1%} are allowed",
+                    campaign=id_,
+                    rate=rate.rate,
+                    hours=rate.window_h,
+                    cap=rate.cap,
+                ),
                 campaign_id=id_,
             )
 
@@ -117,16 +146,22 @@ def _of_replicas(campaigns: Sequence[CampaignOverview], replicas: Sequence[Known
     if any(campaign.status == "active" for campaign in campaigns):
         if "consume" not in roles:
             yield Alert(
-                "error", "no_replica", "no replica sends heartbeats: does `streamdialer consume` run?"
+                "error", "no_replica", Phrase("no replica sends heartbeats: does `streamdialer consume` run?")
             )
         if "tick" not in roles:
             yield Alert(
-                "warning", "no_producer", "no tick producer sends heartbeats: does `streamdialer tick` run?"
+                "warning",
+                "no_producer",
+                Phrase("no tick producer sends heartbeats: does `streamdialer tick` run?"),
             )
     for replica in replicas:
         if replica.is_silent:
             yield Alert(
                 "warning",
                 "replica_silent",
-                f"{replica.name} has sent no heartbeat for {replica.last_seen_s:.0f} s: has it died?",
+                Phrase(
+                    "{replica} has sent no heartbeat for {seconds:.0f} s: has it died?",
+                    replica=replica.name,
+                    seconds=replica.last_seen_s,
+                ),
             )

@@ -12,7 +12,7 @@ from streamdialer.broker.connection import server_ms
 from streamdialer.broker.heartbeat import KnownProcess, read_replicas
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
+from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, read_pacing
 from streamdialer.ledger.abandon_rates import AbandonCounts, read_abandon_counts
 from streamdialer.ledger.samples import Sample, read_samples
 from streamdialer.ledger.serial_api import FIELDS as SERIAL_API
@@ -151,7 +151,7 @@ def _read_details(
 ) -> _Details:
     caps, *refused = totals
     return _Details(
-        pacing=msgspec.json.decode(pacing, type=CampaignPacing) if pacing else None,
+        pacing=read_pacing(pacing) if pacing else None,
         newest=msgspec.json.decode(decisions[0][1]["record"], type=TickResult) if decisions else None,
         samples=read_samples(samples),
         final=final,

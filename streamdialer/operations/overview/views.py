@@ -27,6 +27,10 @@ class Agents(msgspec.Struct, frozen=True, kw_only=True):
     def logged_in(self) -> int:
         return self.free + self.busy + self.wrapup
 
+    @property
+    def known(self) -> int:
+        return self.logged_in + self.away
+
 
 class AbandonRate(msgspec.Struct, frozen=True, kw_only=True):
     """A campaign's abandon rate over the window of its rule pack, up to now; pacing uses the same numbers."""
