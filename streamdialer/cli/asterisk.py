@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 import typer
 
-from streamdialer.cli.common import load_settings, start_logging, stopped_by_signals
+from streamdialer.cli.common import load_settings, run_service, start_logging, stopped_by_signals
 from streamdialer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def asterisk(
     if settings.health_port:
         require_port(settings.health_host, settings.health_port)
     start_logging(settings)
-    anyio.run(_watch, settings)
+    run_service(_watch, settings)
 
 
 async def _watch(settings: Settings) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
 
 import anyio
@@ -147,6 +148,11 @@ def run_async(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     return anyio.run(until_interrupted)
 
 
+def run_service(work: Callable[..., Awaitable[T]], *args: object) -> T:
+    """What `work`, a program without an end of its own, returns; on uvloop where the platform has it."""
+    return anyio.run(work, *args, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
 def escape_controls(text: str) -> str:
     """Text that is safe in one line of a terminal: control characters and broken bytes as escape sequences."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
@@ -159,7 +165,7 @@ def echo(text: str) -> None:
 
 def print_json(document: object) -> None:
     """Prints one JSON document on one line."""
-    plain = _without_broken_bytes(msgspec.to_builtins(document))
+    plain = _without_broken_bytes(msgspec.to_builtins(document, enc_hook=str))  # kinds of text, too
     text = msgspec.json.encode(plain).decode()
     if not text.isprintable():
         text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)

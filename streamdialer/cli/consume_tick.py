@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 import msgspec
 import typer
 
 from streamdialer.broker.keys import STAGES, Stage
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, start_logging, stopped_by_signals
+from streamdialer.cli.common import (
+    AsJson,
+    echo,
+    load_settings,
+    print_json,
+    run_service,
+    start_logging,
+    stopped_by_signals,
+)
 from streamdialer.cli.tenants import Namespaces, read_namespaces, run_supervised
 from streamdialer.errors import SettingsError
 
@@ -76,7 +83,7 @@ def consume(
     if len(ports) == 1:
         replica = name or replica_name()
         with tracing.tracing(replica):
-            anyio.run(_consume, tenants[0], msgspec.structs.replace(options, name=replica), max_tasks)
+            run_service(_consume, tenants[0], msgspec.structs.replace(options, name=replica), max_tasks)
         return
     commands = [_consume_command(options, max_tasks, number) for number in range(1, len(ports) + 1)]
     run_supervised(ctx, tenants, commands, ports)
@@ -120,7 +127,7 @@ def tick(
         every = {"--dial-every": dial_every, "--retry-every": retry_every, "--stats-every": stats_every}
         options = [part for name, value in every.items() if value is not None for part in (name, str(value))]
         return run_supervised(ctx, tenants, [["tick", *options]] * len(ports), ports)
-    added = sum(anyio.run(_tick, tenant, once) for tenant in tenants)
+    added = sum(run_service(_tick, tenant, once) for tenant in tenants)
     if once and as_json:
         print_json({"added": added})
     elif once:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 import typer
 
-from streamdialer.cli.common import echo, load_settings, start_logging, stopped_by_signals
+from streamdialer.cli.common import echo, load_settings, run_service, start_logging, stopped_by_signals
 from streamdialer.cli.extras import how_to_install_dashboard
 from streamdialer.errors import SettingsError
 
@@ -32,7 +31,7 @@ def dashboard(
         raise SettingsError(missing)
     settings = load_settings(ctx)
     start_logging(settings)
-    anyio.run(_serve, settings, host, port)
+    run_service(_serve, settings, host, port)
 
 
 async def _serve(settings: Settings, host: str, port: int) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 import typer
 
-from streamdialer.cli.common import load_settings, start_logging, stopped_by_signals
+from streamdialer.cli.common import load_settings, run_service, start_logging, stopped_by_signals
 
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
@@ -47,7 +46,7 @@ def webhooks(
     if settings.health_port:
         require_port(settings.health_host, settings.health_port)
     start_logging(settings)
-    anyio.run(_post, settings)
+    run_service(_post, settings)
 
 
 async def _post(settings: Settings) -> None:

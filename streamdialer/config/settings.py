@@ -204,6 +204,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backend_data: Annotated[str, "folder of `streamdialer backend` for its database and secret key"] = (
         "streamdialer-data"
     )
+    backend_history_days: Annotated[
+        int, Meta(ge=0), "days that `streamdialer backend` keeps attempts and blocks; 0: for ever"
+    ] = 366
     backend_hosts: Annotated[
         str, "host names of `streamdialer backend` besides localhost, separated by commas"
     ] = ""
@@ -248,6 +251,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_behind_proxy: Annotated[
         bool, "behind a reverse proxy: trust X-Forwarded-For and X-Forwarded-Proto"
     ] = False
+    dashboard_admin_url: Annotated[
+        str, "where browsers find the pages of `streamdialer backend`: campaigns link there; empty: no links"
+    ] = ""
 
     @property
     def may_repeat_originate(self) -> bool:

@@ -123,6 +123,8 @@ def _expected_text(name: str, text: str) -> str | None:
             return None if is_namespace(text) else NAMESPACE_FORM
         case "backend_url" | "dialer_api_url":
             return validate_http_url(text)
+        case "dashboard_admin_url":
+            return validate_http_url(text) if text else None
         case "asterisk_ami_url":
             return validate_ami_urls(text)
         case "asterisk_channel":
