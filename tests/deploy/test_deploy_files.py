@@ -215,23 +215,3 @@ def test_kustomize_builds_each_folder(folder: str) -> None:
         assert (one["kind"], one["metadata"]["name"]) in names
     [config] = [name for kind, name in names if kind == "ConfigMap"]
     assert built.stdout.count(f"name: {config}") == 4, "a change of settings restarts the pods"
-
-
-def test_compose_hands_on_what_the_law_wants_and_leaves_the_watching_to_the_image() -> None:
-    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))["services"]
-    for name in ("consume", "tick"):
-        environment = services[name]["environment"]
-        assert {one for one in environment if one.startswith("STREAMDIALER_")} <= set(NAMES.values())
-        law = ("STREAMDIALER_RULE_PACK", "STREAMDIALER_TIMEZONE", "STREAMDIALER_COUNTRY")
-        assert {one: environment[one] for one in law} == {one: f"${{{one}:-}}" for one in law}
-        assert "healthcheck" not in services[name], "the image has one: the file that the loop touches"
-        assert services[name]["ulimits"]["nofile"] >= files_needed()
-        arguments_are_known(services[name]["command"])
-
-
-def test_the_dashboard_is_started_with_what_it_knows_and_watched_where_it_answers() -> None:
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))["services"]["dashboard"]
-    assert {one for one in compose["environment"] if one.startswith("STREAMDIALER_")} <= set(NAMES.values())
-    assert compose["ports"] == ["127.0.0.1:5555:5555"], "not for the network: it speaks http"
-    assert ":5555/live" in compose["healthcheck"]["test"][3]
-    arguments_are_known(compose["command"])
