@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo quick test test-asterisk browser check clean
+.PHONY: help demo quick test test-asterisk browser check docs clean
 
 help:
 	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
@@ -16,7 +16,8 @@ help:
 	@echo "make test    all tests"
 	@echo "make test-asterisk  the tests with a real Asterisk in a container; needs a container engine"
 	@echo "make browser a Chromium from Debian's packages, for the tests of the dashboard"
-	@echo "make check   format, lint, types, layers"
+	@echo "make check   format, lint, types, layers, the documentation's site"
+	@echo "make docs    the documentation as a site, in build/docs"
 	@echo "make clean   removes .venv and everything built or cached"
 
 demo: .venv/.demo
@@ -44,6 +45,12 @@ check: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(MAKE) docs
+
+# Fresh each time, because pages are made from the code.
+docs: .venv/.dev
+	$(BIN)/sphinx-build -q -E -W --keep-going docs build/docs
+	@echo "build/docs/index.html"
 
 clean:
 	rm -rf .venv build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
 
 import anyio
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from streamdialer.broker.shutdown import ShutdownSignal
     from streamdialer.config.settings import Settings
 
+log = logging.getLogger(__name__)
 SLOW_S: Final = 1.0
 """Work that takes longer shows a progress bar."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -102,6 +105,16 @@ def load_settings(ctx: typer.Context, **overrides: object) -> Settings:
     return settings
 
 
+def start_logging(settings: Settings) -> None:
+    """Sets up the log of a long-running program. Names in Redis that nobody has chosen are its first line."""
+    from streamdialer.broker.connection import names_to_tell
+    from streamdialer.observability.logs import set_up_logging
+
+    set_up_logging(settings.log_level, settings.log_format)
+    if settings.redis_url and (text := names_to_tell(settings)):
+        log.warning(text)
+
+
 def with_redis(
     settings: Settings,
     work: Callable[Concatenate[Redis, Keys, P], Awaitable[T]],
@@ -133,6 +146,11 @@ def run_async(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
         raise KeyboardInterrupt
 
     return anyio.run(until_interrupted)
+
+
+def run_service(work: Callable[..., Awaitable[T]], *args: object) -> T:
+    """What `work`, a program without an end of its own, returns; on uvloop where the platform has it."""
+    return anyio.run(work, *args, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
 def escape_controls(text: str) -> str:

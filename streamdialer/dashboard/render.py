@@ -8,7 +8,7 @@ from urllib.parse import quote
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from streamdialer import __version__
+from streamdialer.config.version import __version__
 from streamdialer.dashboard import formatting
 from streamdialer.dashboard.formatting import Formatting
 from streamdialer.dashboard.language import CATALOGUES, Language, language_of, zone_of

@@ -48,11 +48,19 @@ def test_every_metric_and_label_of_a_rule_exists(rule: dict[str, Any]) -> None:
 def test_a_rule_says_what_is_wrong_and_what_to_do(rule: dict[str, Any]) -> None:
     assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
     assert rule["labels"]["severity"] in ("page", "ticket")
-    assert set(rule["annotations"]) == {"summary", "description"}
+    assert set(rule["annotations"]) == {"summary", "description", "runbook_url"}
     assert rule["expr"].count("(") == rule["expr"].count(")")
     told = chain.from_iterable(re.findall(r"\$labels\.(\w+)", text) for text in rule["annotations"].values())
     kept = set(re.findall(r"by \((\w+)\)", rule["expr"])) | ({"instance"} if "up{" in rule["expr"] else set())
     assert set(told) <= kept, "labels that the expression does not keep are empty in the message"
+
+
+def test_each_alert_leads_to_its_section_of_the_runbook_and_no_section_is_left_over() -> None:
+    runbook = (FOLDER.parents[1] / "docs/runbook.md").read_text("utf-8")
+    sections = re.findall(r"^## (Streamdialer\w+)$", runbook, re.MULTILINE)
+    assert sorted(sections) == sorted(rule["alert"] for rule in RULES)
+    for rule in RULES:
+        assert rule["annotations"]["runbook_url"] == f"docs/runbook.md#{rule['alert'].lower()}"
 
 
 def test_a_counter_is_asked_for_its_rise_and_a_gauge_for_its_value() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import subprocess
 import sys
@@ -21,12 +20,6 @@ from streamdialer.consumers.event_entry import Event, read_event
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
-REDIS_CLI = """#!{python}
-import sys
-from redis import Redis
-assert sys.argv[1] == "-u"
-print(Redis.from_url(sys.argv[2]).execute_command(*sys.argv[3:]).decode())
-"""
 
 
 def example(heading: str, language: str, position: int = 0) -> str:
@@ -35,24 +28,6 @@ def example(heading: str, language: str, position: int = 0) -> str:
     section = re.split(r"^## ", page.split(f"\n## {heading}\n")[1], flags=re.MULTILINE)[0]
     blocks: list[str] = re.findall(rf"^```{language}\n(.*?)^```$", section, re.DOTALL | re.MULTILINE)
     return blocks[position]
-
-
-@pytest.fixture
-def environment(tmp_path: Path, server: EmbeddedServer) -> dict[str, str]:
-    """REDIS_URL, and a PATH with `streamdialer` and `redis-cli`."""
-    commands = {
-        "redis-cli": REDIS_CLI.format(python=sys.executable),
-        "streamdialer": f'#!/bin/sh\nexec {sys.executable} -m streamdialer "$@"\n',
-    }
-    for name, source in commands.items():
-        (tmp_path / name).write_text(source)
-        (tmp_path / name).chmod(0o755)
-    return {
-        **os.environ,
-        "REDIS_URL": server.url,
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-    }
 
 
 async def run(command: list[str], environment: dict[str, str]) -> None:

@@ -50,7 +50,7 @@ def test_the_files_and_make_targets_a_page_names_exist(page: Path) -> None:
     lua = ROOT / "streamdialer/ledger"
     for name in re.findall(r"`((?:lua/)?lib/\w+\.lua|\w+\.lua)`", text):
         assert (lua / name).exists() or (lua / "lua" / name).exists(), name
-    for name in re.findall(r"\b((?:tests|bench|docs|deploy|streamdialer)/[\w./-]*\w\.\w+)", text):
+    for name in re.findall(r"\b((?:tests|bench|docs|deploy|examples|streamdialer)/[\w./-]*\w\.\w+)", text):
         assert (ROOT / name).exists() or Path(name).stem == "NAME", name
     for name in re.findall(r"python -m (bench\.\w+)", text):
         path = ROOT / name.replace(".", "/")

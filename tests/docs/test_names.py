@@ -91,7 +91,9 @@ def test_the_page_of_events_lists_every_event() -> None:
 def test_contributing_names_classes_and_files_that_there_are() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     files = [
-        file for room in ("streamdialer", "bench", "tests/support") for file in (ROOT / room).rglob("*.py")
+        file
+        for room in ("streamdialer", "bench", "docs", "tests/support")
+        for file in (ROOT / room).rglob("*.py")
     ]
     source = "\n".join(file.read_text("utf-8") for file in files)
     for name in re.findall(r"`(?:\w+\.)?(_?[A-Z]\w{4,}|(?!test_)\w+_\w+)(?:\.\w+)?`", text):

@@ -1,10 +1,9 @@
-"""The receiver of docs/webhooks.md gets what `streamdialer webhooks` posts."""
+"""examples/webhook_receiver.py gets what `streamdialer webhooks` posts."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -31,8 +30,6 @@ def answers(port: int) -> bool:
 
 @pytest.mark.leaves(STREAM)
 def test_the_example_prints_an_outcome(db: Any, server: EmbeddedServer) -> None:
-    page = (ROOT / "docs/webhooks.md").read_text("utf-8")
-    source = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)[0]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}/"
@@ -47,7 +44,11 @@ def test_the_example_prints_an_outcome(db: Any, server: EmbeddedServer) -> None:
     }
     command = [sys.executable, "-m", "streamdialer", "webhooks", "--url", url]
     with (
-        subprocess.Popen([sys.executable, "-c", source], env=environment, stdout=subprocess.PIPE) as receiver,
+        subprocess.Popen(
+            [sys.executable, str(ROOT / "examples/webhook_receiver.py")],
+            env=environment,
+            stdout=subprocess.PIPE,
+        ) as receiver,
         subprocess.Popen(command, env=environment) as webhooks,
     ):
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from streamdialer.broker.heartbeat import KnownProcess
@@ -19,6 +20,7 @@ ALARMING: Final = {
     "backend_refused",
     "server_unknown",
     "no_decisions",
+    "registry_outdated",
 }
 """Reasons for which a campaign is not dialed until an operator corrects something."""
 
@@ -39,15 +41,16 @@ def alerts_of(
     campaigns: Sequence[CampaignOverview],
     replicas: Sequence[KnownProcess],
     dead: int,
+    registries: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Alert]:
     """Errors first. `server` is the hash of that name, `api_pause` when the pause of who places
-    calls ends, the code of why, and what it said.
+    calls ends, the code of why, and what it said, `registries` what a campaign's registries will stop.
 
     Times are ledger ms.
     """
     alerts = [
         *_of_servers(now_ms, server, api_pause),
-        *_of_campaigns(campaigns),
+        *_of_campaigns(campaigns, registries),
         *_of_replicas(campaigns, replicas),
     ]
     if serial_api:
@@ -97,7 +100,9 @@ def _of_servers(
         yield Alert("error", code, text)
 
 
-def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:
+def _of_campaigns(
+    campaigns: Sequence[CampaignOverview], registries: Mapping[str, Sequence[str]]
+) -> Iterable[Alert]:
     for campaign in campaigns:
         if campaign.refused_updates is not None:
             yield Alert(
@@ -117,6 +122,9 @@ def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:
         id_, rate = campaign.campaign_id, campaign.abandon_rate
         if campaign.reason in ALARMING:
             yield Alert("error", campaign.reason or "", campaign.why, campaign_id=id_)
+        if campaign.reason != "registry_outdated":
+            for text in registries.get(str(id_), ()):
+                yield Alert("warning", "registry_age", f"campaign {id_}: {text}", campaign_id=id_)
         if rate is not None and rate.is_over_cap:
             yield Alert(
                 "warning",
