@@ -13,6 +13,7 @@ zoneinfo.ZoneInfo.clear_cache()
 
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
+    from streamdialer.config.version import __version__
     from streamdialer.consumers.embedding import Replica
     from streamdialer.errors import StreamdialerError
     from streamdialer.producers.events import Producer, SyncProducer
@@ -25,8 +26,8 @@ else:
 
 
 __all__ = ["Producer", "Replica", "Settings", "StreamdialerError", "SyncProducer", "__version__"]
-__version__ = "0.1.0"
 _MODULES = {
+    "__version__": "streamdialer.config.version",
     "Producer": "streamdialer.producers.events",
     "Replica": "streamdialer.consumers.embedding",
     "Settings": "streamdialer.config.settings",

@@ -409,6 +409,17 @@ class Tick(msgspec.Struct, frozen=True):
     campaign: str
 
 
+class Block(msgspec.Struct, frozen=True):
+    """Contacts to which one rule has forbidden a call."""
+
+    reason: str
+    count: int
+    rule: str = ""
+    """A sentence; '' when it is not known."""
+    contacts: list[str] = []
+    """The first of them."""
+
+
 class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a tick did; stored under the tick's id, and kept as the campaign's decision record."""
 
@@ -450,6 +461,8 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Skipped contacts, by reason."""
     why: dict[str, str] | None = None
     """The rule that skipped the first of them, by reason."""
+    blocks: list[Block] | None = None
+    """Contacts that rules have blocked; kept in the stream of blocks, not with the result."""
     notices: dict[str, str] | None = None
     """What is wrong although the campaign is dialed, by code, in words (`dialing.reasons.NOTICES`)."""
     refilled: int | None = None

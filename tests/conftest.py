@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -23,6 +24,7 @@ hypothesis_settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis_settings.load_profile("same")
 """The same examples in every run, however slow the machine; `--hypothesis-profile default` draws others."""
 
+NAMESPACE = re.compile(r"^\{[^}]+\}:")
 KNOWN_KEYS = [
     *key_leaks.allowed_after_cleanup(Settings().result_ttl_s),
     *key_leaks.allowed_for_campaigns(["*"]),
@@ -59,7 +61,7 @@ def leaves_no_unknown_key(request: pytest.FixtureRequest) -> Iterator[None]:
         left_on_purpose = {name for mark in request.node.iter_markers("leaves") for name in mark.args}
         expiries_ms = dict(zip(names, pipe.execute(), strict=True))
     leaks = key_leaks.judge_keys(
-        {k: v for k, v in expiries_ms.items() if k not in left_on_purpose}, KNOWN_KEYS
+        {NAMESPACE.sub("", k): v for k, v in expiries_ms.items() if k not in left_on_purpose}, KNOWN_KEYS
     )
     assert not leaks, "\n".join(leaks)
 

@@ -36,7 +36,7 @@ from bench.crash.scenario import (
 )
 from bench.crash.verdict import Verdict, audit_all_contacts, check_ledger, check_network
 from streamdialer.broker.connection import connect
-from streamdialer.broker.keys import CHANNEL, Keys
+from streamdialer.broker.keys import Keys
 from streamdialer.errors import CannotBeDone
 from streamdialer.ledger.records import ContactRecord
 from streamdialer.simulation.demo.snapshot import take_snapshot
@@ -190,7 +190,7 @@ class _Run:
 
     async def _is_listening(self) -> bool:
         """Whether a producer is subscribed to campaign changes."""
-        subscribers = await self._client.pubsub_numsub(CHANNEL)
+        subscribers = await self._client.pubsub_numsub(Keys().channel)
         return bool(subscribers[0][1])
 
     async def _is_working(self) -> bool:

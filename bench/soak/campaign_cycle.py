@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from bench.public_counters import expected_counters
 from bench.soak.options import RETRY_DELAY_LIFE_S, SoakOptions
-from streamdialer.broker.keys import CHANNEL
+from streamdialer.broker.keys import Keys
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.auditor import CallCounts
 from streamdialer.simulation.world.entities import Campaign, Contact
@@ -147,7 +147,7 @@ class CampaignCycle:
         """Does what the backend and the Dialer API do when a campaign is completed."""
         name = str(campaign.number)
         await self._client.hset(self._centre.keys.campaign(name), "status", "completed")
-        await self._client.publish(CHANNEL, f"campaign:stopped:{name}")
+        await self._client.publish(Keys().channel, f"campaign:stopped:{name}")
 
     def _remove(self, campaign: ActiveCampaign) -> None:
         """Removes the campaign from the simulated backend, which stays fast that way."""

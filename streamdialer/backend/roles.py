@@ -15,7 +15,15 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
     "administrator": ("*",),
     # the dialer's own account
     "dialer": (
-        *("view_campaign", "view_contact", "view_contactlist", "view_queue", "view_agent", "view_attempt"),
+        *(
+            "view_campaign",
+            "view_contact",
+            "view_contactlist",
+            "view_queue",
+            "view_agent",
+            "view_attempt",
+            "view_block",
+        ),
         *("change_contact", "report_statistics", "add_contact", "add_contactlist", "change_contactlist"),
         *("add_campaign", "add_queue"),
     ),

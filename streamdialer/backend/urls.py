@@ -9,7 +9,14 @@ from rest_framework.routers import DefaultRouter
 
 from streamdialer.backend.api.imports import ContactListView
 from streamdialer.backend.api.login import LogIn, Refresh
-from streamdialer.backend.api.views import AgentView, AttemptView, CampaignView, ContactView, QueueView
+from streamdialer.backend.api.views import (
+    AgentView,
+    AttemptView,
+    BlockView,
+    CampaignView,
+    ContactView,
+    QueueView,
+)
 
 router = DefaultRouter()
 router.include_root_view = False
@@ -18,6 +25,7 @@ router.register("queues", QueueView)
 router.register("agents", AgentView)
 router.register("contacts", ContactView)
 router.register("attempts", AttemptView)
+router.register("blocks", BlockView)
 router.register("lists", ContactListView)
 
 urlpatterns = [

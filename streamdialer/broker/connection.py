@@ -21,6 +21,7 @@ from redis.asyncio.sentinel import (
     Sentinel,
     SentinelConnectionPool,
     SentinelManagedConnection,
+    SentinelManagedSSLConnection,
 )
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -43,7 +44,8 @@ from redis.exceptions import (
     TimeoutError as RedisTimeoutError,
 )
 
-from streamdialer.broker.keys import ContactIds, Keys
+from streamdialer.broker.keys import CLUSTER_NAMESPACE, ContactIds, Keys, namespace_prefix
+from streamdialer.config.settings import NAMES, Settings
 from streamdialer.config.urls import RedisUrl, mask_url, parse_redis_url
 from streamdialer.errors import StreamdialerError, Unreachable
 
@@ -102,7 +104,6 @@ async def why_writes_are_refused(client: Redis, keys: Keys) -> str:
 
 SOCKET_TIMEOUT_S: Final = 5.0
 CONNECTIONS: Final = 32
-CLUSTER_PREFIX: Final = "{d0}:"
 
 
 def _encode(argument: Any) -> bytes:
@@ -136,10 +137,31 @@ class _SentinelConnection(_Packing, SentinelManagedConnection):
     pass
 
 
-def keys_for(url: str, contact_ids: ContactIds = "shared") -> Keys:
-    """The key names to use with the server at `url`: on Cluster all of them share one hash tag."""
-    prefix = CLUSTER_PREFIX if parse_redis_url(url).scheme == "redis+cluster" else ""
-    return Keys(prefix, has_shared_contacts=contact_ids == "shared")
+class _SentinelSSLConnection(_Packing, SentinelManagedSSLConnection):
+    pass
+
+
+def keys_for(url: str, namespace: str = "", contact_ids: ContactIds = "shared") -> Keys:
+    """The key names to use with the server at `url`; on Cluster they share one hash tag, also without a namespace."""
+    if not namespace and parse_redis_url(url).is_cluster:
+        namespace = CLUSTER_NAMESPACE
+    return Keys(namespace_prefix(namespace), has_shared_contacts=contact_ids == "shared")
+
+
+def keys_of(settings: Settings) -> Keys:
+    """The key names that these settings ask for."""
+    return keys_for(settings.redis_url, settings.namespace, settings.contact_ids)
+
+
+def names_to_tell(settings: Settings) -> str | None:
+    """A sentence on names that other programs must use and that nobody has chosen; None when there are none."""
+    if settings.namespace or not parse_redis_url(settings.redis_url).is_cluster:
+        return None
+    keys = keys_of(settings)
+    return (
+        f"Redis Cluster without {NAMES['namespace']}: all names begin with {keys.prefix} as in {keys.campaign('1')} "
+        f"and {keys.stream('events')}; programs that write campaign:1 or dialer:events reach nobody"
+    )
 
 
 def connect(url: str) -> Redis:
@@ -157,15 +179,15 @@ def connect(url: str) -> Redis:
         "retry": Retry(NoBackoff(), 0),
         **address.options,
     }
-    if address.scheme == "redis+cluster":
+    if address.is_cluster:
         return _cluster(address, options)
-    if address.scheme == "redis+sentinel":
+    if address.has_sentinels:
         return _sentinel(address, options)
     if address.scheme == "unix":
         options |= {"connection_class": _UnixConnection, "path": address.path}
     else:
         host, port = address.hosts[0]
-        kind = _SSLConnection if address.scheme == "rediss" else _Connection
+        kind = _SSLConnection if address.uses_tls else _Connection
         options |= {"connection_class": kind, "host": host, "port": port}
     # Hundreds of tasks may want to read at once: they take turns instead of failing.
     pool = BlockingConnectionPool(**{"max_connections": CONNECTIONS, "timeout": SOCKET_TIMEOUT_S} | options)
@@ -174,9 +196,18 @@ def connect(url: str) -> Redis:
 
 def _sentinel(address: RedisUrl, options: dict[str, Any]) -> Redis:
     make: Any = Sentinel
-    sentinel = make(address.hosts, sentinel_kwargs={"socket_timeout": 1.0})
-    client: Redis = sentinel.master_for(address.path, connection_class=_SentinelConnection, **options)
+    sentinel = make(address.hosts, sentinel_kwargs={"socket_timeout": 1.0, **address.sentinel_options})
+    if address.uses_tls:
+        for each in sentinel.sentinels:
+            each.connection_pool.connection_class = SSLConnection
+            each.connection_pool.connection_kwargs |= _tls_options(options)
+    kind = _SentinelSSLConnection if address.uses_tls else _SentinelConnection
+    client: Redis = sentinel.master_for(address.path, connection_class=kind, **options)
     return client
+
+
+def _tls_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if name.startswith("ssl_")}
 
 
 class _ClusterConnection(_Packing, Connection):
@@ -187,6 +218,10 @@ class _ClusterConnection(_Packing, Connection):
             await super().send_packed_command(command, check_health)
         except AttributeError as error:  # of the writer that is no longer there
             raise RedisConnectionError("the connection was closed while it was being used") from error
+
+
+class _ClusterSSLConnection(_ClusterConnection, SSLConnection):
+    pass
 
 
 class _ClusterPipeline(ClusterPipeline):
@@ -247,10 +282,13 @@ class _Cluster(RedisCluster):
 
 def _cluster(address: RedisUrl, options: dict[str, Any]) -> Redis:
     nodes = [ClusterNode(host, port) for host, port in address.hosts]
-    cluster: Any = _Cluster(startup_nodes=nodes, **options)
-    cluster.connection_kwargs["connection_class"] = _ClusterConnection  # of nodes it finds later
+    tls = _tls_options(options)  # the client knows some of them only
+    cluster: Any = _Cluster(startup_nodes=nodes, **{k: v for k, v in options.items() if k not in tls})
+    kind = _ClusterSSLConnection if address.uses_tls else _ClusterConnection
+    cluster.connection_kwargs |= {"connection_class": kind, **tls}  # of nodes it finds later
     for node in cluster.startup_nodes:
-        node.connection_class = _ClusterConnection
+        node.connection_class = kind
+        node.connection_kwargs |= tls
     cluster.seeds, cluster.slotless = dict(cluster.nodes_manager.startup_nodes), {}
     client: Redis = cluster  # it has the commands we use, without being a subclass
     return client

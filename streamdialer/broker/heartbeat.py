@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import socket
@@ -20,9 +21,12 @@ from streamdialer.broker.activity import StageActivity
 from streamdialer.broker.background_duty import BackgroundDuty
 from streamdialer.broker.connection import NO_FAULT
 from streamdialer.broker.keys import Keys
-from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.broker.layout import LAYOUT, why_unusable
+from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.broker.shutdown import ShutdownSignal
+from streamdialer.config.version import __version__
 
+log = logging.getLogger(__name__)
 _PACKAGE: Final = "streamdialer.broker"
 HEARTBEAT, REMOVE_REPLICA = (Script(_PACKAGE, name) for name in ("heartbeat", "remove_replica"))
 INTERVAL_S: Final = 2.0
@@ -38,6 +42,7 @@ class ReplicaState(msgspec.Struct, frozen=True, kw_only=True):
     """What a process reports about itself."""
 
     role: Role
+    version: str
     host: str
     pid: int
     uptime_s: float
@@ -70,7 +75,8 @@ class Heartbeat(BackgroundDuty):
         """`process` is what this process is called in Redis."""
         self._scripts = scripts
         self._keys = [keys.replicas, keys.replica_states]
-        self._activity = shutdown.activity
+        self._server = keys.server
+        self._shutdown = shutdown
         self._process = process
         self._role: Role = role
         self._started = time.monotonic()
@@ -90,17 +96,22 @@ class Heartbeat(BackgroundDuty):
 
     async def turn(self) -> float:
         state = msgspec.json.encode(self._state()).decode()
-        await self._scripts.run(HEARTBEAT, self._keys, [self._process, state, round(TTL_S * 1000)])
+        args: list[Argument] = [self._process, state, round(TTL_S * 1000), LAYOUT]
+        marks = await self._scripts.run(HEARTBEAT, [*self._keys, self._server], args)
+        if (reason := why_unusable(*marks)) and not self._shutdown.stopping:
+            log.error("this process stops", extra={"reason": reason})
+            self._shutdown.stop()
         return INTERVAL_S
 
     def _state(self) -> ReplicaState:
         return ReplicaState(
             role=self._role,
+            version=__version__,
             host=socket.gethostname(),
             pid=os.getpid(),
             uptime_s=round(time.monotonic() - self._started, 1),
             rss_bytes=resident_bytes(),
-            stages=self._activity.by_stage(),
+            stages=self._shutdown.activity.by_stage(),
         )
 
 

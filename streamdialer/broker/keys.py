@@ -1,7 +1,7 @@
 """The one place that builds a Redis key, stream or channel name.
 
-Public names are literal (`campaign:7`, `dialer:events`); ours start with `sd:`. On Redis Cluster all of them carry
-one hash tag as prefix (`{d0}:`), so that every script touches a single slot.
+Public names are literal (`campaign:7`, `dialer:events`); ours start with `sd:`. In a namespace all of them carry its
+name as a hash tag (`{acme}:campaign:7`), so that every script touches a single slot of a Redis Cluster.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ GROUP: Final = "streamdialer"
 PausingServer = Literal["backend", "dialer_api"]
 ContactIds = Literal["shared", "per-campaign"]
 """Whether contacts of different campaigns with one id are one person."""
-CHANNEL: Final = "dialer:events"
-"""Pub/sub channel of campaign status messages; in Redis, channel names and stream names do not collide."""
+CLUSTER_NAMESPACE: Final = "dialer"
+"""Names on a Redis Cluster where no namespace is set: a script must find all its keys in one slot."""
+
+
+def namespace_prefix(namespace: str) -> str:
+    """What all names of the namespace begin with; '' for none."""
+    return f"{{{namespace}}}:" if namespace else ""
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """Key names under one prefix (empty in the default layout)."""
+    """Key names under one prefix: a namespace's, or none."""
 
     prefix: str = ""
     has_shared_contacts: bool = True
@@ -34,6 +39,11 @@ class Keys(msgspec.Struct, frozen=True):
 
     def stream(self, stream: Stream) -> str:
         return f"{self.prefix}dialer:{stream}"
+
+    @property
+    def channel(self) -> str:
+        """Pub/sub channel of campaign status messages; in Redis, channel names and stream names do not collide."""
+        return f"{self.prefix}dialer:events"
 
     @property
     def outcomes(self) -> str:

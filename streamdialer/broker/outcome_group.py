@@ -1,4 +1,6 @@
-"""A consumer group of the stream `dialer:outcomes`: each entry at least once, also when its reader is killed.
+"""A consumer group of the stream `dialer:outcomes`, or of another one.
+
+Each entry is handled at least once, also when its reader is killed.
 
 All readers of a group share one consumer name, so each finds what another has taken and not finished.
 """
@@ -26,11 +28,17 @@ class OutcomeGroup(msgspec.Struct, frozen=True):
     client: Redis
     keys: Keys
     name: str
+    stream: str = ""
+    """The key of another stream than that of the outcomes."""
+
+    @property
+    def _key(self) -> str:
+        return self.stream or self.keys.outcomes
 
     async def create(self, after: str = "0") -> None:
         """The group exists; a new one begins after that entry: `0` with the oldest, `$` with the next one."""
         try:
-            await self.client.xgroup_create(self.keys.outcomes, self.name, id=after, mkstream=True)
+            await self.client.xgroup_create(self._key, self.name, id=after, mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
@@ -47,8 +55,8 @@ class OutcomeGroup(msgspec.Struct, frozen=True):
             gone = [entry for entry, fields in rows if not fields]
             if gone:
                 log.error(
-                    "outcomes left the stream before they were handled, because it keeps only the newest entries",
-                    extra={"group": self.name, "outcomes": len(gone)},
+                    "entries left the stream before they were handled, because it keeps only the newest",
+                    extra={"stream": self._key, "group": self.name, "entries": len(gone)},
                 )
                 await self.acknowledge(gone)
             entries = [(entry, fields) for entry, fields in rows if fields]
@@ -58,17 +66,15 @@ class OutcomeGroup(msgspec.Struct, frozen=True):
 
     async def _read(self, after: str, count: int, block_ms: int | None) -> Any:
         reply: Any = await self.client.xreadgroup(
-            self.name, CONSUMER, {self.keys.outcomes: after}, count=count, block=block_ms
+            self.name, CONSUMER, {self._key: after}, count=count, block=block_ms
         )
         return reply[0][1] if reply else []
 
     async def has_abandoned(self, idle_ms: int) -> bool:
         """Whether an entry was taken that long ago and not acknowledged."""
         return bool(
-            await self.client.xpending_range(
-                self.keys.outcomes, self.name, "-", "+", 1, CONSUMER, idle=idle_ms
-            )
+            await self.client.xpending_range(self._key, self.name, "-", "+", 1, CONSUMER, idle=idle_ms)
         )
 
     async def acknowledge(self, entries: list[str]) -> None:
-        await self.client.xack(self.keys.outcomes, self.name, *entries)
+        await self.client.xack(self._key, self.name, *entries)

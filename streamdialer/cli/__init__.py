@@ -11,7 +11,6 @@ from typing import Annotated
 
 import typer
 
-from streamdialer import __version__
 from streamdialer.cli import (
     asterisk,
     backend,
@@ -26,6 +25,7 @@ from streamdialer.cli import (
     events,
     explain,
     inspect,
+    namespace,
     outcomes,
     purge,
     rules,
@@ -36,6 +36,7 @@ from streamdialer.cli import (
     webhooks,
 )
 from streamdialer.cli.common import Commands
+from streamdialer.config.version import __version__
 
 __all__ = ["app", "main"]
 
@@ -65,7 +66,7 @@ for family in (
         demo,
         simulate,
     ),
-    *(campaigns, contacts, dnc, dead, inspect, rules),
+    *(campaigns, contacts, dnc, dead, inspect, namespace, rules),
 ):
     app.add_typer(family.commands)
 
@@ -80,6 +81,10 @@ def _show_version(is_set: bool) -> None:
 def options(
     ctx: typer.Context,
     redis_url: Annotated[str | None, typer.Option(help="Redis server; overrides REDIS_URL.")] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option("--namespace", help="Tenant whose keys to use; overrides STREAMDIALER_NAMESPACE."),
+    ] = None,
     backend_url: Annotated[str | None, typer.Option(help="Django backend; overrides BACKEND_URL.")] = None,
     dialer_api_url: Annotated[str | None, typer.Option(help="Dialer API; overrides DIALER_API_URL.")] = None,
     log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
@@ -91,6 +96,7 @@ def options(
     """Options of every command; they override the environment and `.env`."""
     ctx.obj = {
         "redis_url": redis_url,
+        "namespace": tenant,
         "backend_url": backend_url,
         "dialer_api_url": dialer_api_url,
         "log_level": log_level,

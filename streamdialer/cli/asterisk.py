@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 import typer
 
-from streamdialer.cli.common import load_settings, stopped_by_signals
+from streamdialer.cli.common import load_settings, run_service, start_logging, stopped_by_signals
 from streamdialer.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ def asterisk(
     It reads the addresses of all servers from ASTERISK_AMI_URL, and connects again after every loss.
     """
     from streamdialer.config.ami_urls import AMI_URL_FORMS
-    from streamdialer.observability.logs import set_up_logging
     from streamdialer.operations.session import require_port
 
     settings = load_settings(ctx, health_port=health_port)
@@ -36,8 +34,8 @@ def asterisk(
         raise SettingsError(f"ASTERISK_AMI_URL: not set; takes {AMI_URL_FORMS}")
     if settings.health_port:
         require_port(settings.health_host, settings.health_port)
-    set_up_logging(settings.log_level, settings.log_format)
-    anyio.run(_watch, settings)
+    start_logging(settings)
+    run_service(_watch, settings)
 
 
 async def _watch(settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from streamdialer.cli.common import echo
+from streamdialer.cli.common import echo, start_logging
 from streamdialer.cli.extras import how_to_install_backend
 from streamdialer.errors import SettingsError
 
@@ -34,24 +35,32 @@ def backend(
     """Serve campaigns, lists and contacts, with pages to administer them. Needs the extra `backend`."""
     from streamdialer.config import loading
     from streamdialer.config.settings import NAMES
-    from streamdialer.observability.logs import set_up_logging
 
     missing = how_to_install_backend()
     if missing is not None:
         raise SettingsError(missing)
     settings = loading.load({**ctx.obj, "backend_data": data and str(data)}).settings
-    set_up_logging(settings.log_level, settings.log_format)
+    start_logging(settings)
     os.environ[NAMES["backend_data"]] = settings.backend_data  # where Django's settings read it
     from streamdialer.backend.server import serve
 
-    serve(host, port, Path(settings.backend_data).absolute(), echo, lambda: _keep_outcomes(settings))
+    serve(host, port, Path(settings.backend_data).absolute(), echo, lambda: _keep_rows(settings))
 
 
-def _keep_outcomes(settings: Settings) -> None:
-    """With a Redis server named, a thread stores each ended attempt as a row."""
+def _keep_rows(settings: Settings) -> None:
+    """With a Redis server named, threads store each ended attempt and each block as rows; another deletes old ones."""
     from streamdialer.backend.attempts import GROUP, store_outcomes
+    from streamdialer.backend.blocks import store_blocks
+    from streamdialer.backend.history import keep_history
     from streamdialer.operations.outcome_reader import read_outcomes
 
+    work: dict[str, Callable[[], None]] = {}
     if settings.redis_url:
-        work = partial(anyio.run, read_outcomes, settings, GROUP, store_outcomes)
-        threading.Thread(target=work, name="outcomes", daemon=True).start()
+        work["outcomes"] = partial(anyio.run, read_outcomes, settings, GROUP, store_outcomes)
+        work["blocks"] = partial(
+            anyio.run, read_outcomes, settings, GROUP, store_blocks, lambda keys: keys.blocks
+        )
+    if settings.backend_history_days:
+        work["history"] = partial(keep_history, settings.backend_history_days, threading.Event())
+    for name, target in work.items():
+        threading.Thread(target=target, name=name, daemon=True).start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Any, Concatenate, Final, NoReturn, ParamSpec, TypeVar
 
 import anyio
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from streamdialer.broker.shutdown import ShutdownSignal
     from streamdialer.config.settings import Settings
 
+log = logging.getLogger(__name__)
 SLOW_S: Final = 1.0
 """Work that takes longer shows a progress bar."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -102,6 +105,16 @@ def load_settings(ctx: typer.Context, **overrides: object) -> Settings:
     return settings
 
 
+def start_logging(settings: Settings) -> None:
+    """Sets up the log of a long-running program. Names in Redis that nobody has chosen are its first line."""
+    from streamdialer.broker.connection import names_to_tell
+    from streamdialer.observability.logs import set_up_logging
+
+    set_up_logging(settings.log_level, settings.log_format)
+    if settings.redis_url and (text := names_to_tell(settings)):
+        log.warning(text)
+
+
 def with_redis(
     settings: Settings,
     work: Callable[Concatenate[Redis, Keys, P], Awaitable[T]],
@@ -135,6 +148,11 @@ def run_async(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     return anyio.run(until_interrupted)
 
 
+def run_service(work: Callable[..., Awaitable[T]], *args: object) -> T:
+    """What `work`, a program without an end of its own, returns; on uvloop where the platform has it."""
+    return anyio.run(work, *args, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+
+
 def escape_controls(text: str) -> str:
     """Text that is safe in one line of a terminal: control characters and broken bytes as escape sequences."""
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
@@ -147,7 +165,7 @@ def echo(text: str) -> None:
 
 def print_json(document: object) -> None:
     """Prints one JSON document on one line."""
-    plain = _without_broken_bytes(msgspec.to_builtins(document))
+    plain = _without_broken_bytes(msgspec.to_builtins(document, enc_hook=str))  # kinds of text, too
     text = msgspec.json.encode(plain).decode()
     if not text.isprintable():
         text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)

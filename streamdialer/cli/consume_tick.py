@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 import msgspec
 import typer
 
 from streamdialer.broker.keys import STAGES, Stage
-from streamdialer.cli.common import AsJson, echo, load_settings, print_json, stopped_by_signals
+from streamdialer.cli.common import (
+    AsJson,
+    echo,
+    load_settings,
+    print_json,
+    run_service,
+    start_logging,
+    stopped_by_signals,
+)
+from streamdialer.cli.tenants import Namespaces, read_namespaces, run_supervised
 from streamdialer.errors import SettingsError
 
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
     from streamdialer.consumers.replica import ReplicaOptions
-    from streamdialer.consumers.supervisor import Program
 
 commands = typer.Typer()
 
@@ -35,8 +41,9 @@ def consume(
         str | None,
         typer.Option(metavar="MAX,MIN", help="Move the concurrency with the backlog, between these bounds."),
     ] = None,
+    namespaces: Namespaces = None,
     processes: Annotated[
-        int, typer.Option(min=1, help="Number of processes; a supervisor restarts them.")
+        int, typer.Option(min=1, help="Number of processes, per tenant; a supervisor restarts them.")
     ] = 1,
     max_tasks: Annotated[
         int | None,
@@ -60,11 +67,8 @@ def consume(
 
     Then it takes no more entries, finishes or hands back those it holds, and exits with 0.
     """
-    from streamdialer.config.loading import environment_of
     from streamdialer.consumers.replica import ReplicaOptions, replica_name
-    from streamdialer.consumers.supervisor import Program
     from streamdialer.observability import tracing
-    from streamdialer.observability.logs import set_up_logging
 
     options = ReplicaOptions(
         stages=read_stages(stages), concurrency=concurrency, autoscale=read_autoscale(autoscale), name=name
@@ -72,22 +76,17 @@ def consume(
     if concurrency is not None and autoscale is not None:
         raise SettingsError("--concurrency and --autoscale: use only one of them")
     settings = load_settings(ctx, health_port=health_port)
-    ports = _health_ports(settings, processes)
+    tenants = read_namespaces(namespaces, settings)
+    ports = _health_ports(settings, processes * len(tenants))
     tracing.is_configured(os.environ)  # reports a wrong variable here, not in each process
-    set_up_logging(settings.log_level, settings.log_format)
-    if processes == 1:
+    start_logging(settings)
+    if len(ports) == 1:
         replica = name or replica_name()
         with tracing.tracing(replica):
-            anyio.run(_consume, settings, msgspec.structs.replace(options, name=replica), max_tasks)
+            run_service(_consume, tenants[0], msgspec.structs.replace(options, name=replica), max_tasks)
         return
-    environment = environment_of({option: value for option, value in ctx.obj.items() if value})
-    # Only this process reports to the health file and systemd; it watches each child by a file of the child's own.
-    environment["NOTIFY_SOCKET"] = ""
-    programs = [
-        Program(name=str(number), command=_command(options, max_tasks, number, port), env=environment)
-        for number, port in enumerate(ports, 1)
-    ]
-    anyio.run(_supervise, settings, programs)
+    commands = [_consume_command(options, max_tasks, number) for number in range(1, len(ports) + 1)]
+    run_supervised(ctx, tenants, commands, ports)
 
 
 @commands.command(epilog="Example: streamdialer tick --dial-every 5")
@@ -98,14 +97,19 @@ def tick(
     ] = None,
     retry_every: Annotated[float | None, typer.Option(help="Seconds between its retry ticks.")] = None,
     stats_every: Annotated[float | None, typer.Option(help="Seconds between its statistics ticks.")] = None,
+    namespaces: Namespaces = None,
     once: Annotated[bool, typer.Option("--once", help="Add the ticks that are due now and exit.")] = False,
     health_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port of /metrics, /live and /ready.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Port of /metrics, /live and /ready; with --namespaces the first of their ports.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add ticks for each active campaign when they are due. Any number of producers may run."""
-    from streamdialer.observability.logs import set_up_logging
 
     if as_json and not once:
         raise SettingsError("--json: needs --once")
@@ -116,14 +120,19 @@ def tick(
         stats_interval_s=stats_every,
         health_port=health_port,
     )
-    if not once:
-        _health_ports(settings, 1)
-    set_up_logging(settings.log_level, settings.log_format)
-    added = anyio.run(_tick, settings, once)
+    tenants = read_namespaces(namespaces, settings)
+    ports = [] if once else _health_ports(settings, len(tenants))
+    start_logging(settings)
+    if len(ports) > 1:
+        every = {"--dial-every": dial_every, "--retry-every": retry_every, "--stats-every": stats_every}
+        options = [part for name, value in every.items() if value is not None for part in (name, str(value))]
+        return run_supervised(ctx, tenants, [["tick", *options]] * len(ports), ports)
+    added = sum(run_service(_tick, tenant, once) for tenant in tenants)
     if once and as_json:
         print_json({"added": added})
     elif once:
         echo(f"{added} ticks added")
+    return None
 
 
 def read_stages(text: str) -> tuple[Stage, ...]:
@@ -163,20 +172,6 @@ async def _consume(settings: Settings, options: ReplicaOptions, max_tasks: int |
             await run_replica(settings, options, shutdown)
 
 
-async def _supervise(settings: Settings, programs: list[Program]) -> None:
-    from streamdialer.broker.background_duty import running
-    from streamdialer.consumers.background import HealthFile, systemd_duties
-    from streamdialer.consumers.supervisor import Supervisor
-    from streamdialer.operations.session import open_client
-
-    async with open_client(settings):
-        pass  # fails at once when the server is unreachable
-    supervisor = Supervisor(programs, shutdown_timeout_s=settings.shutdown_timeout_s)
-    files = [HealthFile(settings.health_file)] if settings.health_file else []
-    async with running(*files, *systemd_duties(supervisor.wait_stopping)):
-        await supervisor.serve()
-
-
 def _health_ports(settings: Settings, processes: int) -> list[int]:
     """The health port of each process, 0 for none; raises SettingsError, or CannotBeDone when one is taken."""
     from streamdialer.operations.session import require_port
@@ -192,9 +187,9 @@ def _health_ports(settings: Settings, processes: int) -> list[int]:
     return ports
 
 
-def _command(options: ReplicaOptions, max_tasks: int | None, number: int, health_port: int) -> list[str]:
-    """The command line of child process `number`; its settings come through the environment."""
-    command = [sys.executable, "-m", "streamdialer", "consume", "--stages", ",".join(options.stages)]
+def _consume_command(options: ReplicaOptions, max_tasks: int | None, number: int) -> list[str]:
+    """The arguments of child process `number`."""
+    command = ["consume", "--stages", ",".join(options.stages)]
     if options.concurrency is not None:
         command += ["--concurrency", str(options.concurrency)]
     if options.autoscale is not None:
@@ -203,8 +198,6 @@ def _command(options: ReplicaOptions, max_tasks: int | None, number: int, health
         command += ["--max-tasks", str(max_tasks)]
     if options.name is not None:
         command += ["--name", f"{options.name}-{number}"]
-    if health_port:
-        command += ["--health-port", str(health_port)]
     return command
 
 

@@ -98,7 +98,8 @@ def import_file(
 
 
 def _split(text: str) -> tuple[str, str]:
-    from streamdialer.operations.list_file.columns import FIELDS, PHONES
+    from streamdialer.operations.list_file.columns import PHONES
+    from streamdialer.operations.list_file.headings import FIELDS
 
     field, equals, column = text.partition("=")
     if not equals or field not in (*PHONES, *FIELDS):
@@ -132,7 +133,7 @@ async def _run(
     async with OwnBackend(settings) as backend:
         of_campaign = await backend.campaign(campaign)
         country = country or of_campaign.country or settings.country
-        found = find_columns(sheet.headings, sheet.sample, country, mapped, has_headings=sheet.has_headings)
+        found = find_columns(sheet, country, mapped)
         described = found.described(sheet.headings)
         if not told.as_json:
             kind = (sheet.kind, sheet.separator.strip(), sheet.encoding)

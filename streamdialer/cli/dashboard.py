@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 import typer
 
-from streamdialer.cli.common import echo, load_settings, stopped_by_signals
+from streamdialer.cli.common import echo, load_settings, run_service, start_logging, stopped_by_signals
 from streamdialer.cli.extras import how_to_install_dashboard
 from streamdialer.errors import SettingsError
 
@@ -26,14 +25,13 @@ def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5555,
 ) -> None:
     """Serve the web dashboard: campaigns, streams, replicas, dead letters. Needs the extra `dashboard`."""
-    from streamdialer.observability.logs import set_up_logging
 
     missing = how_to_install_dashboard()
     if missing is not None:
         raise SettingsError(missing)
     settings = load_settings(ctx)
-    set_up_logging(settings.log_level, settings.log_format)
-    anyio.run(_serve, settings, host, port)
+    start_logging(settings)
+    run_service(_serve, settings, host, port)
 
 
 async def _serve(settings: Settings, host: str, port: int) -> None:

@@ -69,7 +69,7 @@ async def _add(settings: Settings, events: list[dict[str, Any]]) -> list[str]:
     from streamdialer.producers.events import Producer
 
     ids: list[str] = []
-    async with open_client(settings), Producer.from_url(settings.redis_url) as producer:
+    async with open_client(settings), Producer.from_url(settings.redis_url, settings.namespace) as producer:
         with progress("adding events", len(events)) as report:
             for at in range(0, len(events), BATCH):
                 try:

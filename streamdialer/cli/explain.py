@@ -35,7 +35,7 @@ def explain_campaign(
 
     campaign = read_campaign_id(campaign)
     settings = load_settings(ctx)
-    (status, auto_paused), records, waiting, refused, refusal, now_ms = with_redis(
+    (status, auto_paused), records, waiting, refused, registries, refusal, now_ms = with_redis(
         settings, _read, campaign, last
     )
     first, *lines = explain(campaign, status, records, now_ms, refusal, auto_paused)
@@ -43,19 +43,32 @@ def explain_campaign(
         newest = records[0] if records else None
         reason = dial_status(campaign, status, newest, now_ms, refusal, auto_paused).reason
         document = {"campaign": campaign, "status": status, "stands": first, "reason": reason}
-        print_json({**document, "waiting": waiting, "refused_updates": refused, "decisions": records})
+        print_json(
+            {
+                **document,
+                "waiting": waiting,
+                "refused_updates": refused,
+                "registries": registries,
+                "decisions": records,
+            }
+        )
         return
-    for line in filter(None, [first, *notices(refused), describe(waiting), *lines]):
+    for line in filter(None, [first, *registries, *notices(refused), describe(waiting), *lines]):
         echo(line)
 
 
 async def _read(
     client: Redis, keys: Keys, campaign: str, last: int
-) -> tuple[tuple[str | None, str], list[TickResult], list[Waiting], RefusedUpdates | None, str, int]:
-    """Its status and why it paused itself, its newest decisions, what its contacts and Redis wait for, the time."""
+) -> tuple[
+    tuple[str | None, str], list[TickResult], list[Waiting], RefusedUpdates | None, list[str], str, int
+]:
+    """Its status and why it paused itself, its newest decisions, what its contacts, registries and Redis wait for, the
+    time.
+    """
     from streamdialer.broker.connection import server_ms, why_writes_are_refused
     from streamdialer.operations.decisions import decisions
     from streamdialer.operations.refused_updates import refused_updates_of
+    from streamdialer.operations.registry_ages import registry_warnings_of
     from streamdialer.operations.waiting_contacts import waiting_for
 
     public: Any = await client.hmget(keys.campaign(campaign), ["status", "auto_paused"])
@@ -65,4 +78,5 @@ async def _read(
         await refused_updates_of(client, keys, campaign, now_ms),
         await why_writes_are_refused(client, keys),
     )
-    return (public[0], public[1] or ""), records, waiting, refused, refusal, now_ms
+    registries = await registry_warnings_of(client, keys, campaign, now_ms)
+    return (public[0], public[1] or ""), records, waiting, refused, registries, refusal, now_ms

@@ -65,12 +65,12 @@ def active(ctx: typer.Context, as_json: AsJson = False) -> None:
 def stats(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Show each process: memory, uptime, last heartbeat, entries handled since its start and per second."""
     processes = with_redis(load_settings(ctx), _replicas)
-    columns = ["process", "role", "host", "#pid", "#up s", "#MB", "#heartbeat s", "stage"]
+    columns = ["process", "role", "version", "host", "#pid", "#up s", "#MB", "#heartbeat s", "stage"]
     columns += ["#in progress", "#done", "#dead", "#retried", "#per s"]
     rows: list[tuple[object, ...]] = []
     for process in processes:
         state = process.state
-        about: tuple[object, ...] = (process.name, state.role, state.host, state.pid)
+        about: tuple[object, ...] = (process.name, state.role, state.version, state.host, state.pid)
         about += (f"{state.uptime_s:.0f}", f"{state.rss_bytes / 1e6:.1f}", f"{process.last_seen_s:.1f}")
         if not state.stages:
             rows.append((*about, *[""] * 6))

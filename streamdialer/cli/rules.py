@@ -147,8 +147,8 @@ def evidence(
     from streamdialer.operations.outcomes import read_since
 
     now_ms = round(datetime.now(UTC).timestamp() * 1000)
-    from_ms = read_since(since, now_ms)
-    to_ms = now_ms + 1000 if before is None else read_since(before, now_ms)
+    from_ms = read_since(since, now_ms, "--from")
+    to_ms = now_ms + 1000 if before is None else read_since(before, now_ms, "--to")
     try:
         campaign = normalise_id(campaign)
     except ValueError as error:
@@ -193,6 +193,8 @@ def _print_pack(rules: Pack, states: str, *, as_json: bool) -> None:
         ]
     )
     print_table(["rule", "value", "statute", "verified"], _rows(rules))
+    for source in rules.sources:
+        echo(f"Source: {source}")
     for duty in rules.duties:
         echo(f"Not enforced here, your own duty: {duty}")
 

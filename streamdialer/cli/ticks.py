@@ -107,6 +107,6 @@ async def _run(
     from streamdialer.operations.session import open_client
     from streamdialer.producers.events import Producer
 
-    async with open_client(settings), Producer.from_url(settings.redis_url) as producer:
+    async with open_client(settings), Producer.from_url(settings.redis_url, settings.namespace) as producer:
         tick_id = await producer.tick(kind, campaign)
         return tick_id, None if wait_s is None else await producer.result(tick_id, timeout=wait_s)

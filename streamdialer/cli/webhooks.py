@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import anyio
 import typer
 
-from streamdialer.cli.common import load_settings, stopped_by_signals
+from streamdialer.cli.common import load_settings, run_service, start_logging, stopped_by_signals
 
 if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
@@ -37,7 +36,6 @@ def webhooks(
     after its first start with a URL.
     """
     from streamdialer.gateways.webhook import read_secrets, read_webhook_url
-    from streamdialer.observability.logs import set_up_logging
     from streamdialer.operations.session import require_port
 
     settings = load_settings(
@@ -47,8 +45,8 @@ def webhooks(
     read_secrets(settings.webhooks_secrets)
     if settings.health_port:
         require_port(settings.health_host, settings.health_port)
-    set_up_logging(settings.log_level, settings.log_format)
-    anyio.run(_post, settings)
+    start_logging(settings)
+    run_service(_post, settings)
 
 
 async def _post(settings: Settings) -> None:

@@ -26,7 +26,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         settings = Settings(redis_url="redis://127.0.0.1:6379/0", ring_timeout_s=25)
     """
 
-    redis_url: Annotated[str, "Redis server: redis, rediss, unix, redis+sentinel or redis+cluster"] = ""
+    redis_url: Annotated[
+        str, "Redis server: redis, rediss (TLS), unix, or redis, rediss with +sentinel or +cluster"
+    ] = ""
+    namespace: Annotated[
+        str, "one tenant: all its keys and streams begin with {name}: and share one slot of a Redis Cluster"
+    ] = ""
     backend_url: Annotated[str, "URL of the Django backend"] = "http://django:8000"
     dialer_api_url: Annotated[str, "URL of the Dialer API"] = "http://dialer-api:8001"
     backend_token: Annotated[str, "bearer token for the backend"] = ""
@@ -199,6 +204,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backend_data: Annotated[str, "folder of `streamdialer backend` for its database and secret key"] = (
         "streamdialer-data"
     )
+    backend_history_days: Annotated[
+        int, Meta(ge=0), "days that `streamdialer backend` keeps attempts and blocks; 0: for ever"
+    ] = 366
     backend_hosts: Annotated[
         str, "host names of `streamdialer backend` besides localhost, separated by commas"
     ] = ""
@@ -243,6 +251,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     dashboard_behind_proxy: Annotated[
         bool, "behind a reverse proxy: trust X-Forwarded-For and X-Forwarded-Proto"
     ] = False
+    dashboard_admin_url: Annotated[
+        str, "where browsers find the pages of `streamdialer backend`: campaigns link there; empty: no links"
+    ] = ""
 
     @property
     def may_repeat_originate(self) -> bool:

@@ -18,16 +18,20 @@ from streamdialer.errors import SettingsError
 
 MASK: Final = "****"
 
-RedisScheme = Choice["redis", "rediss", "unix", "redis+sentinel", "redis+cluster"]
+RedisScheme = Choice[
+    "redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"
+]
 
 _FORMS: Final[dict[RedisScheme, str]] = {
     "redis": "redis://host:port/db",
     "rediss": "rediss://host:port/db",
     "unix": "unix:///path",
     "redis+sentinel": "redis+sentinel://host:port,host:port/service",
+    "rediss+sentinel": "rediss+sentinel://host:port,host:port/service",
     "redis+cluster": "redis+cluster://host:port,host:port",
+    "rediss+cluster": "rediss+cluster://host:port,host:port",
 }
-REDIS_URL_FORMS: Final = f"{', '.join(list(_FORMS.values())[:-1])} or {_FORMS['redis+cluster']}"
+REDIS_URL_FORMS: Final = f"{', '.join(list(_FORMS.values())[:-1])} or {_FORMS['rediss+cluster']}"
 HTTP_URL_FORMS: Final = "http://host:port or https://host:port"
 
 _Whole = Annotated[int, Meta(ge=0)]
@@ -51,10 +55,14 @@ _OPTIONS: Final[dict[str, Any]] = {
     "ssl_ciphers": str,
     "ssl_keyfile": str,
     "ssl_password": str,
+    "sentinel_username": str,
+    "sentinel_password": str,
 }
-"""What may follow the `?`: options of the client library, those that begin with ssl_ only for rediss."""
-_SECRET_OPTIONS: Final = {"username", "password", "ssl_password"}
+"""What may follow the `?`: options of the client library, those that begin with ssl_ only for rediss, and how to log in
+to sentinels."""
+_SECRET_OPTIONS: Final = {"username", "password", "ssl_password", "sentinel_username", "sentinel_password"}
 
+_OF_SENTINELS: Final = "sentinel_"
 _OPTION_NAME: Final = re.compile(r"[A-Za-z_]{1,40}=.*", re.DOTALL)
 
 _URL: Final = re.compile(
@@ -78,6 +86,32 @@ class RedisUrl(msgspec.Struct, frozen=True, kw_only=True):
     """Of a Unix socket; with sentinels, what they call the group of servers."""
     options: dict[str, str | int | float | bool]
     """Of the client library, `db`, `username` and `password` among them; what is not set is missing."""
+    sentinel_options: dict[str, str | int | float | bool] = {}
+    """`username` and `password` for the sentinels, as far as they are set."""
+
+    @property
+    def is_cluster(self) -> bool:
+        return _is_cluster(self.scheme)
+
+    @property
+    def has_sentinels(self) -> bool:
+        return _has_sentinels(self.scheme)
+
+    @property
+    def uses_tls(self) -> bool:
+        return _uses_tls(self.scheme)
+
+
+def _is_cluster(scheme: RedisScheme) -> bool:
+    return scheme.endswith("+cluster")
+
+
+def _has_sentinels(scheme: RedisScheme) -> bool:
+    return scheme.endswith("+sentinel")
+
+
+def _uses_tls(scheme: RedisScheme) -> bool:
+    return scheme.startswith("rediss")
 
 
 def split_url(text: str) -> dict[str, str]:
@@ -163,9 +197,16 @@ def _parse_parts(text: str, scheme: RedisScheme, parts: dict[str, str]) -> Redis
     options |= _read_options(parts["query"], scheme)
     options |= {"username": unquote(user)} if user else {}
     options |= {"password": unquote(password)} if password else {}
-    if scheme == "redis+cluster" and options.pop("db", 0):
+    if _is_cluster(scheme) and options.pop("db", 0):
         raise ValueError("a cluster has database 0 only")
-    return RedisUrl(scheme=scheme, hosts=hosts, path=path, options=options)
+    of_sentinels = {name: options.pop(name) for name in list(options) if name.startswith(_OF_SENTINELS)}
+    return RedisUrl(
+        scheme=scheme,
+        hosts=hosts,
+        path=path,
+        options=options,
+        sentinel_options={name.removeprefix(_OF_SENTINELS): value for name, value in of_sentinels.items()},
+    )
 
 
 def _read_hosts(parts: dict[str, str], scheme: RedisScheme) -> list[tuple[str, int]]:
@@ -173,8 +214,9 @@ def _read_hosts(parts: dict[str, str], scheme: RedisScheme) -> list[tuple[str, i
         if parts["hosts"] or parts["path"] in ("", "/"):
             raise ValueError("the path of the socket begins with the third /")
         return []
-    names = parts["hosts"].split(",") if scheme in ("redis+sentinel", "redis+cluster") else [parts["hosts"]]
-    hosts = [read_host(name, 26379 if scheme == "redis+sentinel" else 6379) for name in names]
+    has_several = _has_sentinels(scheme) or _is_cluster(scheme)
+    names = parts["hosts"].split(",") if has_several else [parts["hosts"]]
+    hosts = [read_host(name, 26379 if _has_sentinels(scheme) else 6379) for name in names]
     if None in hosts:
         raise ValueError("a host is missing, or a port is no number from 1 to 65535")
     return [host for host in hosts if host]
@@ -185,7 +227,7 @@ def _read_path(path: str, scheme: RedisScheme) -> tuple[str, int]:
     if scheme == "unix":
         return unquote(path), 0
     service, database = "", path.strip("/")
-    if scheme == "redis+sentinel":
+    if _has_sentinels(scheme):
         service, _, database = database.partition("/")
         if not service:
             raise ValueError("the service is missing")
@@ -203,7 +245,12 @@ def read_host(text: str, default_port: int) -> tuple[str, int] | None:
 
 def _read_options(query: str, scheme: RedisScheme) -> dict[str, Any]:
     options: dict[str, Any] = {}
-    names = [name for name in _OPTIONS if scheme == "rediss" or not name.startswith("ssl_")]
+    names = [
+        name
+        for name in _OPTIONS
+        if (_uses_tls(scheme) or not name.startswith("ssl_"))
+        and (_has_sentinels(scheme) or not name.startswith(_OF_SENTINELS))
+    ]
     for option in filter(None, query.split("&")):
         name, _, value = (unquote_plus(part) for part in option.partition("="))
         if name not in names:

@@ -18,6 +18,8 @@ from streamdialer.errors import CampaignError, SettingsError
 from streamdialer.rules.rule_pack import pack_names
 from streamdialer.rules.zone_clock import read_zone
 
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+NAMESPACE_FORM: Final = "a name of at most 63 letters, digits, - _ and ., which begins with a letter or digit"
 Origin = Literal["default", "environment", ".env", "option"]
 
 
@@ -44,6 +46,10 @@ def _fields() -> dict[str, Field]:
 
 
 FIELDS: Final = _fields()
+
+
+def is_namespace(text: str) -> bool:
+    return _NAMESPACE.fullmatch(text) is not None
 
 
 def convert(field: Field, raw: object, origin: Origin) -> Any:
@@ -113,8 +119,12 @@ def _expected_text(name: str, text: str) -> str | None:
     match name:
         case "redis_url":
             return validate_redis_url(text)
+        case "namespace":
+            return None if is_namespace(text) else NAMESPACE_FORM
         case "backend_url" | "dialer_api_url":
             return validate_http_url(text)
+        case "dashboard_admin_url":
+            return validate_http_url(text) if text else None
         case "asterisk_ami_url":
             return validate_ami_urls(text)
         case "asterisk_channel":

@@ -18,8 +18,9 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
+from streamdialer.config.version import __version__
 from streamdialer.ledger.metrics import LedgerMetrics
-from streamdialer.observability import health, systemd
+from streamdialer.observability import health, metrics, systemd
 
 log = logging.getLogger(__name__)
 METRICS_TIMEOUT_S: Final = 2.0
@@ -85,6 +86,7 @@ def background_duties(
     settings: Settings, scripts: Scripts, keys: Keys, shutdown: ShutdownSignal, *, name: str, role: Role
 ) -> list[BackgroundDuty]:
     """The heartbeat, and what the settings ask for. `name` is what the process is called in Redis."""
+    metrics.INFO.labels(__version__, settings.namespace).set(1)
     duties: list[BackgroundDuty] = [Heartbeat(scripts, keys, shutdown, name, role)]
     if settings.health_port:
         port = health.HealthPort(
@@ -101,10 +103,10 @@ def systemd_duties(wait_stopping: Callable[[], Awaitable[None]]) -> list[Backgro
     return [SystemdReporter(wait_stopping)] if systemd.is_listening() else []
 
 
-async def _measure(metrics: LedgerMetrics) -> bool:
+async def _measure(ledger: LedgerMetrics) -> bool:
     with anyio.move_on_after(METRICS_TIMEOUT_S):
         try:
-            await metrics.collect()
+            await ledger.collect()
         except NO_FAULT as error:
             log.warning("cannot read what Redis holds for the metrics", extra={"error": str(error)})
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
@@ -9,14 +10,16 @@ from typing import Final, Self
 import anyio
 from anyio.abc import TaskGroup
 
-from streamdialer.broker.connection import close, connect, ping
+from streamdialer.broker.connection import close, connect, keys_of, names_to_tell, ping
 from streamdialer.broker.keys import STAGES, Stage
+from streamdialer.broker.layout import require_usable as require_usable_data
 from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.loading import require_usable
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.replica import ReplicaOptions, replica_name, run_replica
 from streamdialer.errors import SettingsError
 
+log = logging.getLogger(__name__)
 MARGIN_S: Final = 3.0
 """Beyond the shutdown timeout, to leave Redis. Then the rest is cancelled, and other replicas take it over."""
 
@@ -24,9 +27,10 @@ MARGIN_S: Final = 3.0
 class Replica:
     """A replica that runs beside your own code, in your event loop (asyncio), while the `async with` block runs.
 
-    Entering raises SettingsError when a setting cannot be used, and Unreachable when Redis cannot be reached. However
-    the block ends, the replica takes no more work, finishes what it can within `settings.shutdown_timeout_s`, and hands
-    the rest back. Logging, signals, traces and systemd's notifications belong to your program: it touches none of them.
+    Entering raises SettingsError when a setting cannot be used, Unreachable when Redis cannot be reached, and
+    CannotBeDone when the data in Redis is not for this version. However the block ends, the replica takes no more work,
+    finishes what it can within `settings.shutdown_timeout_s`, and hands the rest back. Logging, signals, traces and
+    systemd's notifications belong to your program: it touches none of them.
 
     Example::
 
@@ -62,9 +66,12 @@ class Replica:
             raise SettingsError(
                 f"stages: got {self._options.stages!r}, takes one or more of {', '.join(STAGES)}"
             )
+        if text := names_to_tell(self._settings):
+            log.warning(text)
         client = connect(self._settings.redis_url)
         try:
             await ping(client, self._settings.redis_url)
+            await require_usable_data(client, keys_of(self._settings))
         finally:
             await close(client)
         self._shutdown, self._ended = ShutdownSignal(), anyio.Event()

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.broker.connection import close, connect, keys_for
+from streamdialer.broker.connection import close, connect, keys_of
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
@@ -69,7 +69,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 @asynccontextmanager
 async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIterator[Services]:
     """Opens everything a stage needs; `patient` calls wait for a Redis that is away instead of raising Unreachable."""
-    keys, limits = keys_for(settings.redis_url, settings.contact_ids), ledger_limits(settings)
+    keys, limits = keys_of(settings), ledger_limits(settings)
     client = connect(settings.redis_url)
     try:
         async with (

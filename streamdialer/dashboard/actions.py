@@ -13,6 +13,7 @@ from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.broker.keys import Keys
 from streamdialer.dashboard.middleware import AUDIT, Middleware, read_form, safe_redirect, session_of
 from streamdialer.dashboard.pages import OverviewCache
+from streamdialer.dashboard.refusal import bad_request
 from streamdialer.dashboard.render import Renderer
 from streamdialer.errors import SettingsError, StreamdialerError
 from streamdialer.operations.campaigns import CampaignCommand, read_campaign_id, set_campaign_status
@@ -22,6 +23,7 @@ from streamdialer.operations.dead_letters import (
     replay_letters,
     select_letters,
 )
+from streamdialer.operations.phrase import Phrase
 
 
 class Actions:
@@ -51,19 +53,19 @@ class Actions:
         try:
             campaign = read_campaign_id(request.match_info.get("campaign") or str(form.get("campaign", "")))
         except SettingsError as error:
-            raise web.HTTPBadRequest(text=str(error)) from error
+            raise bad_request(str(error)) from error
         if command == "stop" and not await _is_confirmed(request):
             return await self._confirm(
                 request,
-                f"Stop campaign {campaign} for good?",
-                "No more of its contacts are called. Calls in progress continue.",
-                "Stop campaign",
+                Phrase("Stop campaign {campaign} for good?", campaign=campaign),
+                Phrase("No more of its contacts are called. Calls in progress continue."),
+                Phrase("Stop campaign"),
                 back,
             )
 
         async def act() -> str:
             status = await set_campaign_status(self._client, self._keys, campaign, command)
-            return f"Campaign {campaign} is now {status}."
+            return Phrase("Campaign {campaign} is now {status}.", campaign=campaign, status=Phrase(status))
 
         return await self._act(request, f"campaign {command}", campaign, act, back)
 
@@ -72,7 +74,11 @@ class Actions:
 
         async def act() -> str:
             replayed = await replay_letters(self._letters, await select_letters(self._letters, letter_ids))
-            return f"{_count(len(replayed))} put back into {'its stream' if len(replayed) == 1 else 'their streams'}."
+            return Phrase.counted(
+                "{number} dead letter put back into its stream.",
+                "{number} dead letters put back into their streams.",
+                len(replayed),
+            )
 
         return await self._act(request, "dead replay", _subject(letter_ids), act, "/dead")
 
@@ -85,12 +91,12 @@ class Actions:
             which, more = _count(len(letter_ids or [])), dict[str, str]()
             if letter_ids is None:  # letters that arrive after the question are not included
                 more = {"until": next((letter.id for letter in await self._letters.newest(1)), "0-0")}
-                which = f"all {_count(await self._letters.count())}"
+                which = Phrase("all {letters}", letters=_count(await self._letters.count()))
             return await self._confirm(
                 request,
-                f"Drop {which} for good?",
-                "You cannot replay what is dropped.",
-                "Drop",
+                Phrase("Drop {letters} for good?", letters=which),
+                Phrase("You cannot replay what is dropped."),
+                Phrase("Drop"),
                 "/dead",
                 **more,
             )
@@ -99,7 +105,10 @@ class Actions:
             selected = await select_letters(self._letters, letter_ids, must_exist=False, until=until)
             dropped = await drop_letters(self._letters, selected)
             missing = 0 if letter_ids is None else len(selected) - dropped
-            return f"{_count(dropped)} dropped." + (f" {missing} did not exist." if missing else "")
+            did = Phrase("{letters} dropped.", letters=_count(dropped))
+            return (
+                Phrase.joined(did, " ", Phrase("{number} did not exist.", number=missing)) if missing else did
+            )
 
         return await self._act(request, "dead drop", _subject(letter_ids), act, "/dead")
 
@@ -130,8 +139,10 @@ class Actions:
         except (StreamdialerError, RedisError, *TRANSIENT) as error:
             AUDIT.info("operator action", extra={**fields, "outcome": "failed", "error": str(error)})
             is_refused = isinstance(error, StreamdialerError)
-            prefix = "Not done" if is_refused else "It may have been done; check before you repeat it"
-            self._renderer.flash(session, f"{prefix}: {error}", is_good=False)
+            prefix = Phrase("It may have been done; check before you repeat it")
+            if is_refused:
+                prefix = Phrase("Not done")
+            self._renderer.flash(session, Phrase.joined(prefix, ": ", error), is_good=False)
         else:
             AUDIT.info("operator action", extra={**fields, "outcome": outcome})
             self._renderer.flash(session, outcome, is_good=True)
@@ -150,7 +161,7 @@ async def _selected_ids(request: web.Request) -> list[str] | None:
         return None
     letter_ids = [str(letter_id) for letter_id in form.getall("id", [])]
     if not letter_ids:
-        raise web.HTTPBadRequest(text="You selected nothing.")
+        raise bad_request(Phrase("You selected nothing."))
     return _check_ids(letter_ids)
 
 
@@ -159,12 +170,12 @@ def _check_ids(letter_ids: list[str]) -> list[str]:
     try:
         return checked_letter_ids(letter_ids)
     except SettingsError as error:
-        raise web.HTTPBadRequest(text=str(error)) from error
+        raise bad_request(str(error)) from error
 
 
 def _subject(letter_ids: list[str] | None) -> str:
     return "all" if letter_ids is None else ",".join(letter_ids)
 
 
-def _count(number: int) -> str:
-    return f"{number:,} dead letter" + ("" if number == 1 else "s")
+def _count(number: int) -> Phrase:
+    return Phrase.counted("{number} dead letter", "{number} dead letters", number)

@@ -8,8 +8,10 @@ from typing import Final
 from aiohttp import web
 
 from streamdialer.dashboard.middleware import AUDIT, Middleware, read_form, safe_redirect, session_of
+from streamdialer.dashboard.refusal import bad_request, refused
 from streamdialer.dashboard.render import THEMES, Renderer
 from streamdialer.dashboard.sessions import SESSION, LoginThrottle, Sessions
+from streamdialer.operations.phrase import Phrase
 
 YEAR_S: Final = 365 * 86_400
 MAX_NAME_CHARS: Final = 64
@@ -35,15 +37,16 @@ class LoginPages:
         if wait_s > 0:
             AUDIT.info("log-in", extra={"user": name, "address": address, "outcome": "too many failures"})
             minutes = math.ceil(wait_s / 60)
-            raise web.HTTPTooManyRequests(
-                text=f"Too many failed log-ins from your address or for this user. Try again in {minutes} min.",
-                headers={"Retry-After": str(math.ceil(wait_s))},
+            text = Phrase(
+                "Too many failed log-ins from your address or for this user. Try again in {minutes} min.",
+                minutes=minutes,
             )
+            raise refused(web.HTTPTooManyRequests(headers={"Retry-After": str(math.ceil(wait_s))}), text)
         login = self._sessions.users.authenticate(name, secret)
         if login is None:
             self._throttle.record_failure(address, name)
             AUDIT.info("log-in", extra={"user": name, "address": address, "outcome": "refused"})
-            return self._page(request, 403, error="Wrong name, password or token.")
+            return self._page(request, 403, error=Phrase("Wrong name, password or token."))
         cookie, _ = self._sessions.begin(login)
         AUDIT.info(
             "log-in", extra={"user": login.name, "role": login.role, "address": address, "outcome": "done"}
@@ -63,7 +66,7 @@ class LoginPages:
         form = await read_form(request)
         theme, back = str(form.get("theme")), str(form.get("back", "/"))
         if theme not in THEMES:
-            raise web.HTTPBadRequest(text=f"The theme is one of {', '.join(THEMES)}.")
+            raise bad_request(Phrase("The theme is one of {themes}.", themes=", ".join(THEMES)))
         response = _redirect(safe_redirect(back))
         response.set_cookie("theme", theme, max_age=YEAR_S, httponly=True, samesite="Strict")
         return response

@@ -12,18 +12,20 @@ from redis.exceptions import RedisError
 
 from streamdialer.broker.connection import TRANSIENT
 from streamdialer.config.settings import Settings
+from streamdialer.dashboard.refusal import TEXT, bad_request, refused
 from streamdialer.dashboard.render import Renderer
 from streamdialer.dashboard.sessions import ANONYMOUS, SESSION, Session, Sessions
 from streamdialer.errors import SettingsError, StreamdialerError
 from streamdialer.observability.http_port import host_of, is_loopback
+from streamdialer.operations.phrase import Phrase
 
 AUDIT: Final = logging.getLogger("streamdialer.audit")
 """Who did what; logged whatever LOG_LEVEL says."""
 AUDIT.setLevel(logging.INFO)
 PUBLIC_PATHS: Final = ("/login", "/live")
-VIEWER_PATHS: Final = ("/logout", "/theme")
+VIEWER_PATHS: Final = ("/logout", "/theme", "/contacts")
 """Forms that a viewer may send too."""
-EXPIRED_FORM: Final = "This form has expired. Reload the page and try again."
+EXPIRED_FORM: Final = Phrase("This form has expired. Reload the page and try again.")
 RETRY_S: Final = "5"
 """An error page reloads itself after this, because no one reloads a wall screen by hand."""
 PROXY_HEADERS: Final = ("Forwarded", "Via", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP", "True-Client-IP")
@@ -67,7 +69,7 @@ async def read_form(request: web.Request) -> MultiDictProxy[Any]:
         "".join(str(value) for value in form.values()).encode()
     except (ValueError, LookupError) as error:
         # not UTF-8, unknown encoding, broken multipart, half a character
-        raise web.HTTPBadRequest(text="This form cannot be read.") from error
+        raise bad_request(Phrase("This form cannot be read.")) from error
     return form
 
 
@@ -96,12 +98,14 @@ class Middleware:
         try:
             return await handler(request)
         except web.HTTPError as error:
-            response = self._renderer.error(request, error.status, error.text or error.reason)
+            response = self._renderer.error(request, error.status, error.get(TEXT) or error.reason)
             if "Retry-After" in error.headers:
                 response.headers["Retry-After"] = error.headers["Retry-After"]
             return response
         except (StreamdialerError, RedisError, *TRANSIENT) as error:
-            response = self._renderer.error(request, 503, f"Redis does not answer: {error}")
+            response = self._renderer.error(
+                request, 503, Phrase("Redis does not answer: {error}", error=error)
+            )
             if request.method == "GET":
                 response.headers["Refresh"] = RETRY_S
             return response
@@ -110,12 +114,13 @@ class Middleware:
     async def admit(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Raises HTTPForbidden, or redirects to the log-in page."""
         if not self._sessions.require_login and not _is_local(request):
-            raise web.HTTPForbidden(
-                text="This dashboard has no log-in. It answers only on its own machine, as localhost or 127.0.0.1."
+            text = Phrase(
+                "This dashboard has no log-in. It answers only on its own machine, as localhost or 127.0.0.1."
             )
+            raise refused(web.HTTPForbidden(), text)
         writes = request.method not in ("GET", "HEAD")
         if writes and not _is_same_origin(request):
-            self._refuse(request, "sent by another site", "Another site's page sent this form.")
+            self._refuse(request, "sent by another site", Phrase("Another site's page sent this form."))
         session = self._sessions.read(request.cookies.get(self._cookie, ""))
         if session is not None:
             request[SESSION] = session
@@ -145,11 +150,11 @@ class Middleware:
         if not self._sessions.is_valid_form_token(session, str(form.get("token", ""))):
             self._refuse(request, "no form token, or one of another session", EXPIRED_FORM)
         if not session.may_act and request.path not in VIEWER_PATHS:
-            self._refuse(request, "read-only", "You may not change anything: your role is viewer.")
+            self._refuse(request, "read-only", Phrase("You may not change anything: your role is viewer."))
 
     def _refuse(self, request: web.Request, outcome: str, text: str) -> NoReturn:
         AUDIT.info("refused", extra={**self.actor(request), "action": request.path, "outcome": outcome})
-        raise web.HTTPForbidden(text=text)
+        raise refused(web.HTTPForbidden(), text)
 
     def actor(self, request: web.Request) -> dict[str, str]:
         """Who sent the request, as fields of an audit log line."""

@@ -1,4 +1,4 @@
-"""The pages that only show: campaigns, streams, replicas, dead letters."""
+"""The pages that only show: campaigns, streams, replicas, dead letters; and the overview that all pages share."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.dashboard.charts import charts
-from streamdialer.dashboard.render import Renderer
+from streamdialer.dashboard.refusal import not_found
+from streamdialer.dashboard.render import Renderer, formatting_of
 from streamdialer.errors import CannotBeDone, StreamdialerError, Unreachable
 from streamdialer.model import normalise_id
 from streamdialer.operations.dead_letters import LETTER_ID, masked_letter, newest_letters
 from streamdialer.operations.decisions import decisions, describe
 from streamdialer.operations.overview.collect import overview as read_overview
 from streamdialer.operations.overview.views import CampaignOverview, Overview
+from streamdialer.operations.penetration import penetration
+from streamdialer.operations.phrase import Phrase
 
 REFRESH_INTERVAL_S: Final = 1.0
 CAMPAIGNS_PER_PAGE: Final = 24
@@ -75,7 +78,8 @@ class Pages:
         number = request.query.get("page", "1")
         page = min(max(1, int(number[:6])), pages) if number.isdecimal() else 1
         shown = overview.campaigns[(page - 1) * CAMPAIGNS_PER_PAGE :][:CAMPAIGNS_PER_PAGE]
-        cards = [(campaign, charts(campaign)[:1]) for campaign in shown]
+        words = formatting_of(request)
+        cards = [(campaign, charts(campaign, words)[:1]) for campaign in shown]
         return self._renderer.page(
             request, "campaigns", overview=overview, cards=cards, page=page, pages=pages
         )
@@ -83,17 +87,17 @@ class Pages:
     async def campaign(self, request: web.Request) -> web.Response:
         overview = await self._cache.get()
         campaign = _find_campaign(overview, request.match_info["campaign"])
-        records = await decisions(
-            self._client, self._keys, normalise_id(campaign.campaign_id), last=MAX_DECISIONS
-        )
+        id_ = normalise_id(campaign.campaign_id)
+        records = await decisions(self._client, self._keys, id_, last=MAX_DECISIONS)
         lines = [(record.at, describe(record)) for record in records]
         return self._renderer.page(
             request,
             "campaign",
             overview=overview,
             campaign=campaign,
-            charts=charts(campaign),
+            charts=charts(campaign, formatting_of(request)),
             decisions=lines,
+            attempts=await penetration(self._client, self._keys, id_),
         )
 
     async def streams(self, request: web.Request) -> web.Response:
@@ -120,18 +124,20 @@ class Pages:
         try:
             letter = masked_letter(await self._letters.get(request.match_info["letter"]))
         except CannotBeDone as error:
-            raise web.HTTPNotFound(text=f"{error}".partition(";")[0]) from error
+            raise not_found(f"{error}".partition(";")[0]) from error
         return self._renderer.page(request, "dead_letter", overview=await self._cache.get(), letter=letter)
 
 
 def _find_campaign(overview: Overview, campaign: str) -> CampaignOverview:
     match = next((each for each in overview.campaigns if str(each.campaign_id) == campaign), None)
     if match is None:
-        text = f"Campaign {campaign} is not known."
+        text = Phrase("Campaign {campaign} is not known.", campaign=campaign)
         if overview.unshown:
-            text = (
-                f"Campaign {campaign} is not one of the {len(overview.campaigns)} that the dashboard shows. "
+            text = Phrase(
+                "Campaign {campaign} is not one of the {shown} that the dashboard shows. "
+                "Use `streamdialer campaign show {campaign}`.",
+                campaign=campaign,
+                shown=len(overview.campaigns),
             )
-            text += f"Use `streamdialer campaign show {campaign}`."
-        raise web.HTTPNotFound(text=text)
+        raise not_found(text)
     return match

@@ -17,6 +17,7 @@ from streamdialer.dashboard.actions import Actions
 from streamdialer.dashboard.login import LoginPages
 from streamdialer.dashboard.middleware import Middleware, require_safe
 from streamdialer.dashboard.pages import OverviewCache, Pages
+from streamdialer.dashboard.people import PeoplePages
 from streamdialer.dashboard.render import Renderer
 from streamdialer.dashboard.sessions import Sessions
 from streamdialer.observability.http_port import BoundedSite, close_after
@@ -41,12 +42,13 @@ async def serve(
     require_safe(settings, host, sessions)
     async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
         require_port(host, port)
-        letters, renderer = DeadLetters(client, scripts, keys), Renderer()
+        letters, renderer = DeadLetters(client, scripts, keys), Renderer(settings.dashboard_admin_url)
         middleware, cache = Middleware(settings, sessions, renderer, port), OverviewCache(scripts, keys)
         app = _application(
             middleware,
             LoginPages(sessions, middleware, renderer),
             Pages(client, keys, cache, letters, renderer),
+            PeoplePages(client, keys, cache, renderer),
             Actions(client, keys, letters, middleware, renderer, cache),
         )
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
@@ -61,7 +63,7 @@ async def serve(
 
 
 def _application(
-    middleware: Middleware, login: LoginPages, pages: Pages, actions: Actions
+    middleware: Middleware, login: LoginPages, pages: Pages, people: PeoplePages, actions: Actions
 ) -> web.Application:
     app = web.Application(middlewares=[middleware.errors, middleware.admit], client_max_size=MAX_FORM_BYTES)
     app.on_response_prepare.append(middleware.add_headers)
@@ -76,6 +78,11 @@ def _application(
             web.post("/campaigns/start", actions.set_campaign_status),
             web.get("/campaigns/{campaign}", pages.campaign),
             web.post("/campaigns/{campaign}/{command:start|pause|stop}", actions.set_campaign_status),
+            web.get("/campaigns/{campaign}/contacts/{contact}", people.contact),
+            web.get("/calls", people.calls),
+            web.get("/agents", people.agents),
+            web.get("/contacts", people.contacts),
+            web.post("/contacts", people.search),
             web.get("/streams", pages.streams),
             web.get("/replicas", pages.replicas),
             web.get("/dead", pages.dead_letters),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from email.message import Message
+from functools import lru_cache
 from typing import Any, Final
 
 import aiohttp
@@ -69,4 +71,12 @@ async def _read_body(raw: aiohttp.StreamReader, encoding: str, limit: int) -> by
 
 def read_json(response: httpx.Response) -> Any:
     """The body as JSON values; raises ValueError when it is no JSON."""
-    return decode_json(response.content, response.charset_encoding or "utf-8")
+    return decode_json(response.content, _charset(response.headers.get("content-type", "")))
+
+
+@lru_cache(maxsize=64)
+def _charset(content_type: str) -> str:
+    """httpx would parse the header of each reply anew, as the header of a mail."""
+    message = Message()
+    message["content-type"] = content_type
+    return str(message.get_content_charset("utf-8"))

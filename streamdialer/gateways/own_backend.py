@@ -38,7 +38,7 @@ class _New(msgspec.Struct, frozen=True):
     id: int
 
 
-class _AttemptPage(msgspec.Struct, frozen=True):
+class _EvidencePage(msgspec.Struct, frozen=True):
     next: str | None
     results: list[dict[str, Any]]
 
@@ -70,24 +70,29 @@ class OwnBackend(Backend):
 
     async def attempts(self, campaign: str, since: str, before: str) -> AsyncIterator[dict[str, Any]]:
         """The campaign's ended attempts that were sent in that time (ISO 8601), none from another backend."""
-        chosen: Query = {
-            "campaign_id": campaign,
-            "sent_at__gte": since,
-            "sent_at__lt": before,
-            "limit": _PAGE_SIZE,
-        }
+        query: Query = {"campaign_id": campaign, "sent_at__gte": since, "sent_at__lt": before}
+        async for attempt in self._evidence("/api/attempts/", query):
+            yield attempt
+
+    async def blocks(self, campaign: str, since: str, before: str) -> AsyncIterator[dict[str, Any]]:
+        """What rules have blocked in that time (ISO 8601), none from another backend."""
+        query: Query = {"campaign_id": campaign, "at__gte": since, "at__lt": before}
+        async for block in self._evidence("/api/blocks/", query):
+            yield block
+
+    async def _evidence(self, path: str, query: Query) -> AsyncIterator[dict[str, Any]]:
         offset = 0
         while True:
             response = await self._service.ask(
-                "GET", "/api/attempts/", query={**chosen, "offset": str(offset)}
+                "GET", path, query={**query, "limit": _PAGE_SIZE, "offset": str(offset)}
             )
             if response.status_code in _NOT_SERVED:
                 return
             if not response.is_success:
                 raise self._service.unusable_reply(response)
-            page = self._read(response, _AttemptPage)
-            for attempt in page.results:
-                yield attempt
+            page = self._read(response, _EvidencePage)
+            for row in page.results:
+                yield row
             if page.next is None or not page.results:
                 return
             offset += len(page.results)

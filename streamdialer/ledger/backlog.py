@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from streamdialer.broker.keys import CHANNEL, Keys
+from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.ledger.types import Limits
 
@@ -48,7 +48,12 @@ class BacklogLedger:
         Call it when the backend's list has just been read to its end and had no new contact; after "ask_backend" once
         more, with `none_waits`, if no contact that only the backend knows waits for a retry.
         """
-        args: list[Argument] = [campaign, CHANNEL, self._limits.deadline_ms, "1" if none_waits else "0"]
+        args: list[Argument] = [
+            campaign,
+            self._keys.channel,
+            self._limits.deadline_ms,
+            "1" if none_waits else "0",
+        ]
         answer: ExhaustedStatus = await self._scripts.run(
             PUBLISH_EXHAUSTED, self._keys.of_campaign(campaign), args
         )

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from streamdialer.broker.keys import CHANNEL, GROUP, Keys
+from streamdialer.broker.keys import GROUP, Keys
 from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.ledger.agent_queues import AgentQueues
 from streamdialer.ledger.event_facts import CallFact
@@ -185,7 +185,7 @@ class CampaignLedger:
                 queue_level=request.queue_level,
                 slots=request.slots,
                 kept_agents=request.kept_agents,
-                paused_channel=CHANNEL if request.auto_pause else None,
+                paused_channel=self._keys.channel if request.auto_pause else None,
                 max_age_ms=limits.pending_check_after_ms,
                 hours=request.hours,
                 hours_fingerprint=request.hours_fingerprint,

@@ -296,6 +296,12 @@ class AgentRecord(msgspec.Struct, frozen=True):
     """1: no event has named the agent of `call`."""
     doubted_ms: float | None = field(default=None, name="d")
     """Since when the lists contradict `state`."""
+    counted_state: AgentState | None = field(default=None, name="ps")
+    """The state whose conversations are counted."""
+    since_ms: float | None = field(default=None, name="sn")
+    """Since when."""
+    talks: str = field(default="", name="hr")
+    """`hour calls ms` for each of the last hours: conversations, and how long they lasted; ledger time."""
 
 
 decode_contact: Final = msgspec.json.Decoder(ContactRecord).decode

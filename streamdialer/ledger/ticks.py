@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, get_args
 
 import msgspec
 
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
-from streamdialer.model import TickKind, TickResult
+from streamdialer.model import Block, TickKind, TickResult
 from streamdialer.rules.caps import CapReason
 
 _PACKAGE: Final = "streamdialer.ledger"
@@ -17,20 +18,12 @@ ENQUEUE_TICKS, START_TICK, SAVE_TICK_RESULT = (
     Script(_PACKAGE, name) for name in ("enqueue_ticks", "start_tick", "save_tick_result")
 )
 CHUNK: Final = 500
-BLOCKS_MAXLEN: Final = 100_000
-"""About how many ticks that rules have blocked contacts in are kept, of all campaigns: some 30 MB."""
+BLOCKS_MAXLEN: Final = 50_000
+"""About how many ticks that rules have blocked contacts in are kept, of all campaigns: some 50 MB at most, where each
+names 50 contacts."""
 RULE_REASONS: Final = frozenset({*get_args(CapReason), "window_closed", "zone_unknown", "do_not_call"})
 """Why a rule of law, or the campaign's own, forbids a call to a contact."""
 DECISIONS_KEPT_MS: Final = 7 * 86_400_000
-
-
-class Block(msgspec.Struct, frozen=True):
-    """Contacts that a tick skipped because of a rule."""
-
-    reason: str
-    count: int
-    rule: str
-    """Of the first of them; '' when it is not known."""
 
 
 class TickStart(msgspec.Struct, frozen=True):
@@ -110,22 +103,21 @@ class TickLedger:
             [
                 campaign,
                 tick_id,
-                msgspec.json.encode(result).decode(),
+                msgspec.json.encode(msgspec.structs.replace(result, blocks=None)).decode(),
                 round(keep_s * 1000),
                 "1" if result.kind == "dial" and result.reason != "throttled" else "0",
                 decisions,
                 DECISIONS_KEPT_MS,
-                _blocks_of(result),
+                msgspec.json.encode(result.blocks).decode() if result.blocks else "",
                 BLOCKS_MAXLEN,
             ],
         )
 
 
-def _blocks_of(result: TickResult) -> str:
-    why = result.why or {}
-    blocks = [
-        Block(reason, count, why.get(reason, ""))
-        for reason, count in (result.skipped or {}).items()
-        if reason in RULE_REASONS
-    ]
-    return msgspec.json.encode(blocks).decode() if blocks else ""
+def all_blocks(blocks: Iterable[Block], counts: Mapping[str, int]) -> list[Block]:
+    """The blocks, and for each rule's reason what they lack of the `counts`: contacts whose rule is not known."""
+    found = [block for block in blocks if block.reason in RULE_REASONS]
+    rest = Counter({reason: count for reason, count in counts.items() if reason in RULE_REASONS})
+    for block in found:
+        rest[block.reason] -= block.count
+    return found + [Block(reason, count) for reason, count in rest.items() if count > 0]

@@ -13,7 +13,7 @@ from streamdialer.ledger.caller_ids import CallerIdPool
 from streamdialer.ledger.rate_limits import NO_RATE_LIMITS, RateLimits
 from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.ledger.zone_hours import Hours, MissingHours
-from streamdialer.model import OnMachine
+from streamdialer.model import Block, OnMachine
 from streamdialer.rules.caps import NO_CAPS, CapReason, Caps
 from streamdialer.rules.retry import RetryPlan
 
@@ -115,6 +115,8 @@ class LoadResult(msgspec.Struct, frozen=True):
     """They wait for their retry."""
     refused: dict[str, int] = {}
     """Not to be called, or not now, by reason."""
+    blocked: list[Block] = []
+    """The refused ones, by rule."""
     final: dict[str, int] = {}
     """Known ones that are final here and that the backend shows as pending nevertheless, by reason."""
 
@@ -127,6 +129,7 @@ class LoadResult(msgspec.Struct, frozen=True):
             used_up=self.used_up + other.used_up,
             waiting=self.waiting + other.waiting,
             refused=dict(Counter(self.refused) + Counter(other.refused)),
+            blocked=self.blocked + other.blocked,
             final=dict(Counter(self.final) + Counter(other.final)),
         )
 
@@ -212,6 +215,8 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     """Skipped contacts, by reason."""
     why: dict[str, str] | None = None
     """What the rule says about the first skipped contact, by reason."""
+    blocked: list[Block] = []
+    """Skipped contacts, by rule."""
     only_ends: int = 0
     """Calls past their deadline that count as up because only ends of other calls have come since."""
     serial_api: SerialApi | None = None

@@ -79,6 +79,13 @@ def _gauge(name: str, meaning: str, registry: CollectorRegistry = LEDGER, **labe
 
 # counted here
 
+INFO: Final = _gauge(
+    "streamdialer_info",
+    "Always 1: the version of this program, and the tenant whose calls it places.",
+    registry=PROCESS,
+    version=OPEN,
+    namespace=OPEN,
+)
 ENTRIES: Final = _counter(
     "streamdialer_entries_total",
     "Stream entries that left a handler: done, dead (moved to the dead letters), again (delivered again, because a "

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import msgspec
 from redis.asyncio import Redis
 
-from streamdialer.broker.keys import CHANNEL, Keys
+from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone, SettingsError
@@ -160,7 +160,7 @@ async def set_campaign_status(client: Redis, keys: Keys, campaign: str, command:
     else:
         await _require_known(client, keys, campaign)
     await client.hset(keys.campaign(campaign), items=[part for pair in fields.items() for part in pair])
-    await client.publish(CHANNEL, f"campaign:{message}:{campaign}")
+    await client.publish(keys.channel, f"campaign:{message}:{campaign}")
     return status
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -15,7 +16,8 @@ from streamdialer.operations.list_file.sheet import Sheet
 from streamdialer.operations.list_file.text import BadLine
 from streamdialer.rules.calling_hours import CallingHours
 from streamdialer.rules.numbers import Number, read_number
-from streamdialer.rules.zones import zone_set
+from streamdialer.rules.zone_clock import DAY_MS
+from streamdialer.rules.zones import place, read_region
 
 BATCH: Final = 1000
 
@@ -32,7 +34,7 @@ class Preview(msgspec.Struct, kw_only=True):
     suppressed: dict[str, int] = {}
     """On the do-not-call list, by the reason that is saved there."""
     without_consent: int = 0
-    """Only where the file has a column for it."""
+    """Or too old for the rule pack. Without a pack that asks for it, only where the file has a column for it."""
     outside_hours: int = 0
     """Could not be called now; they wait."""
     callable: int = 0
@@ -48,7 +50,7 @@ class Previewer:
         self._hours = hours
         self._country = country
         self._now_ms = now_ms
-        self._has_consent = has_consent
+        self._has_column = has_consent
         self._seen: set[int] = set()
         """Hashes, because a list may have a million numbers."""
         self._suppressed = Counter[str]()
@@ -93,16 +95,27 @@ class Previewer:
             self.preview.do_not_call += 1
         elif entry is not None:
             self._suppressed[entry.why] += 1
-        elif self._has_consent and not contact.consent:
+        elif not self._has_consent(contact):
             self.preview.without_consent += 1
         elif not self._is_open(contact, number):
             self.preview.outside_hours += 1
         else:
             self.preview.callable += 1
 
+    def _has_consent(self, contact: FileContact) -> bool:
+        law = self._hours.pack.consent_required
+        if law is None or not contact.consent:
+            return bool(contact.consent) or not (law or self._has_column)
+        if isinstance(contact.consent, bool):
+            return law.max_age_days is None
+        age_ms = self._now_ms - datetime.fromisoformat(contact.consent).timestamp() * 1000
+        return age_ms >= 0 and (law.max_age_days is None or age_ms < law.max_age_days * DAY_MS)
+
     def _is_open(self, contact: FileContact, number: Number) -> bool:
+        others = [read_number(each, self._country) for each in (contact.phone_2, contact.phone_3) if each]
+        numbers, region = [str(each) for each in (number, *others)], read_region(contact.region)
         try:
-            zones = zone_set(contact.timezone, [str(number)])
-            return self._hours.opening_at(zones, self._now_ms).is_open
+            where = place(contact.timezone, numbers, region, self._hours.states)
+            return self._hours.opening_at(where, self._now_ms).is_open
         except CampaignError:
             return False

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys
 from streamdialer.consumers.dialing.reasons import LIMITS, NOTICES, REASONS, SKIPPED
 from streamdialer.model import TickResult
+from streamdialer.operations.phrase import Phrase
 from streamdialer.pacing.adaptive import AdaptiveDecision
 
 SILENT_MS: Final = 120_000
@@ -41,53 +42,122 @@ def dial_status(
     `refusal` is the server's answer when Redis takes no writes, `auto_paused` why the campaign has paused itself.
     """
 
-    def not_dialed(reason: str, text: str) -> DialStatus:
-        return DialStatus(is_dialing=False, reason=reason, sentence=f"Campaign {campaign} {text}")
+    def not_dialed(reason: str, sentence: Phrase) -> DialStatus:
+        return DialStatus(is_dialing=False, reason=reason, sentence=sentence)
 
     if status is None:
-        return not_dialed("unknown_campaign", "is not dialed: it has no status in Redis.")
+        return not_dialed(
+            "unknown_campaign",
+            Phrase("Campaign {campaign} is not dialed: it has no status in Redis.", campaign=campaign),
+        )
     if status == "paused" and auto_paused:
-        return not_dialed("auto_paused", f"has paused itself: {auto_paused}.")
+        return not_dialed(
+            "auto_paused",
+            Phrase("Campaign {campaign} has paused itself: {why}.", campaign=campaign, why=auto_paused),
+        )
     if status != "active":
-        return not_dialed("not_active", f"is not dialed: its status is {status!r}, not 'active'.")
+        return not_dialed(
+            "not_active",
+            Phrase(
+                "Campaign {campaign} is not dialed: its status is {status}, not 'active'.",
+                campaign=campaign,
+                status=repr(status),
+            ),
+        )
     if refusal:
-        text = f"is not dialed: {REASONS['redis_refuses_writes'].text} (it says: {refusal.rstrip('.')})."
-        return not_dialed("redis_refuses_writes", text)
+        return not_dialed(
+            "redis_refuses_writes",
+            Phrase(
+                "Campaign {campaign} is not dialed: {why} (it says: {refusal}).",
+                campaign=campaign,
+                why=Phrase(REASONS["redis_refuses_writes"].text),
+                refusal=refusal.rstrip("."),
+            ),
+        )
     if newest is None:
-        return not_dialed("no_decisions", f"is active, but no tick has decided about it yet: {DO_THEY_RUN}")
+        return not_dialed(
+            "no_decisions",
+            Phrase(
+                "Campaign {campaign} is active, but no tick has decided about it yet: {question}",
+                campaign=campaign,
+                question=Phrase(DO_THEY_RUN),
+            ),
+        )
     silent_ms = now_ms - (newest.at or 0)
     if silent_ms > SILENT_MS:
-        text = f"is active, but no tick has decided about it for {silent_ms // 1000} s: {DO_THEY_RUN}"
-        return not_dialed("no_decisions", text)
+        return not_dialed(
+            "no_decisions",
+            Phrase(
+                "Campaign {campaign} is active, but no tick has decided about it for {seconds} s: {question}",
+                campaign=campaign,
+                seconds=silent_ms // 1000,
+                question=Phrase(DO_THEY_RUN),
+            ),
+        )
     if newest.reason in ("not_active", "unknown_campaign"):
-        return not_dialed("no_decisions", "became active, and no tick has decided about it since.")
+        return not_dialed(
+            "no_decisions",
+            Phrase(
+                "Campaign {campaign} became active, and no tick has decided about it since.",
+                campaign=campaign,
+            ),
+        )
     if newest.reason is not None:
-        detail = (newest.detail or newest.reason).rstrip(".")
-        return not_dialed(newest.reason, f"is not dialed: {detail}{skipped_text(newest)}.")
+        return not_dialed(
+            newest.reason,
+            Phrase(
+                "Campaign {campaign} is not dialed: {detail}{skipped}.",
+                campaign=campaign,
+                detail=_detail(newest),
+                skipped=skipped_text(newest),
+            ),
+        )
     return DialStatus(is_dialing=True, reason=None, sentence=_dialed_text(campaign, newest))
 
 
-def _dialed_text(campaign: str, newest: TickResult) -> str:
+def _detail(record: TickResult) -> Phrase:
+    """Why it placed nothing. A record has the words in English; another language adds those of the code."""
+    detail = (record.detail or record.reason or "").rstrip(".")
+    text = REASONS[record.reason].text if record.reason in REASONS else detail
+    return Phrase(text) if detail == text else Phrase("{detail}", detail=detail, text=Phrase(text))
+
+
+def _dialed_text(campaign: str, newest: TickResult) -> Phrase:
     if newest.mode == "preview":
-        return f"Campaign {campaign} is in preview mode: an agent requests each call."
+        return Phrase(
+            "Campaign {campaign} is in preview mode: an agent requests each call.", campaign=campaign
+        )
     if newest.dialed or newest.limit not in LIMITS:
-        return f"Campaign {campaign} is dialed."
-    why = LIMITS[newest.limit].text
-    return f"Campaign {campaign} is dialed, but places no call at this moment: {why}{skipped_text(newest)}."
+        return Phrase("Campaign {campaign} is dialed.", campaign=campaign)
+    return Phrase(
+        "Campaign {campaign} is dialed, but places no call at this moment: {why}{skipped}.",
+        campaign=campaign,
+        why=Phrase(LIMITS[newest.limit].text),
+        skipped=skipped_text(newest),
+    )
 
 
-def skipped_text(record: TickResult) -> str:
+def skipped_text(record: TickResult) -> Phrase:
     """The contacts that the decision skipped, by reason, as the end of a sentence; '' for none."""
     if not record.skipped:
-        return ""
+        return Phrase.joined()
     rules = record.why or {}
 
-    def count(reason: str, contacts: int) -> str:
-        text = SKIPPED[reason].text if reason in SKIPPED else reason.replace("_", " ")
-        by = ": " if reason == "unreadable" else " by "
-        return f"{contacts} {text}" + (f" (the first{by}{rules[reason]})" if reason in rules else "")
+    def count(reason: str, contacts: int) -> Phrase:
+        text = Phrase(SKIPPED[reason].text if reason in SKIPPED else reason.replace("_", " "))
+        if reason not in rules:
+            return Phrase("{contacts} {text}", contacts=contacts, text=text)
+        values = {"contacts": contacts, "text": text, "rule": rules[reason]}
+        if reason == "unreadable":
+            return Phrase("{contacts} {text} (the first: {rule})", **values)
+        return Phrase("{contacts} {text} (the first by {rule})", **values)
 
-    return "; skipped: " + ", ".join(count(reason, many) for reason, many in record.skipped.items())
+    counts = [count(reason, many) for reason, many in record.skipped.items()]
+    return Phrase("; skipped: {counts}", counts=_listed(counts))
+
+
+def _listed(parts: list[Phrase]) -> Phrase:
+    return Phrase.joined(*[each for part in parts for each in (", ", part)][1:])
 
 
 async def decisions(client: Redis, keys: Keys, campaign: str, last: int) -> list[TickResult]:
@@ -111,7 +181,8 @@ def explain(
         yield f"What to do: {REASONS[now.reason].remedy}."
     if records and records[0].only_ends:
         notice = NOTICES["only_ends"]
-        yield f"Note: {notice.text} ({_count(records[0].only_ends, 'call')}). What to do: {notice.remedy}."
+        calls = Phrase.counted("{number} call", "{number} calls", records[0].only_ends)
+        yield f"Note: {notice.text} ({calls}). What to do: {notice.remedy}."
     for code, detail in (records[0].notices or {}).items() if records else ():
         if code in NOTICES:
             yield f"Note: {NOTICES[code].text} ({detail}). What to do: {NOTICES[code].remedy}."
@@ -119,59 +190,71 @@ def explain(
         yield f"{_clock(record.at)}  {describe(record)}"
 
 
-def describe(record: TickResult) -> str:
+def describe(record: TickResult) -> Phrase:
     """One decision as a sentence or two."""
-    if record.reason is None:
-        sentence = _placed(record) + skipped_text(record)
-    else:
-        sentence = f"No call: {record.detail or record.reason}{skipped_text(record)}"
-    sentence = sentence.rstrip(".") + "."
-    if record.reason is None and record.shadow is not None:
-        shadow = msgspec.convert(record.shadow, AdaptiveDecision)
-        sentence += f" Adaptive pacing would have placed {shadow.place}."
-    return sentence
+    if record.reason is not None:
+        return Phrase("No call: {why}{skipped}.", why=_detail(record), skipped=skipped_text(record))
+    sentence = Phrase("{placed}{skipped}.", placed=_placed(record), skipped=skipped_text(record))
+    if record.shadow is None:
+        return sentence
+    shadow = msgspec.convert(record.shadow, AdaptiveDecision)
+    more = Phrase("Adaptive pacing would have placed {number}.", number=shadow.place)
+    return Phrase.joined(sentence, " ", more)
 
 
-def _placed(record: TickResult) -> str:
-    calls = _count(record.dialed or 0, "call")
-    sentence = f"Placed {calls}" if record.dialed else "No call"
+def _placed(record: TickResult) -> Phrase:
+    placed = Phrase("No call")
+    if record.dialed:
+        placed = Phrase.counted("Placed {number} call", "Placed {number} calls", record.dialed)
     if record.adaptive is not None:
-        return f"{sentence}. {_adaptive(msgspec.convert(record.adaptive, AdaptiveDecision))}"
-    agents = _count(record.available_agents or 0, "free agent")
+        return Phrase.joined(placed, ". ", _adaptive(msgspec.convert(record.adaptive, AdaptiveDecision)))
+    agents = Phrase.counted("{number} free agent", "{number} free agents", record.available_agents or 0)
     if record.mode == "agentless":
-        agents = _count(record.live_calls or 0, "live call")
-    ringing = _count(record.active_calls or 0, "unanswered call")
-    limit = LIMITS[record.limit].text if record.limit in LIMITS else record.limit
-    return f"{sentence}: {agents}, {ringing} ({record.mode}); {limit}{_narrowed(record)}"
+        agents = Phrase.counted("{number} live call", "{number} live calls", record.live_calls or 0)
+    ringing = Phrase.counted(
+        "{number} unanswered call", "{number} unanswered calls", record.active_calls or 0
+    )
+    limit = Phrase(LIMITS[record.limit].text if record.limit in LIMITS else str(record.limit))
+    return Phrase.joined(placed, ": ", agents, ", ", ringing, f" ({record.mode}); ", limit, _narrowed(record))
 
 
-def _narrowed(record: TickResult) -> str:
+def _narrowed(record: TickResult) -> Phrase:
     """How each limit narrowed what could be placed: `12 by its share, 8 after agents, 5 after trunk_channels`."""
     steps = [step for step in record.steps or [] if step[2] < step[1]]
     if not steps:
-        return ""
-    narrowed = ", ".join(f"{max(0, after)} after {name}" for name, _, after in steps)
-    return f" ({max(0, steps[0][1])} by its share, {narrowed})"
-
-
-def _adaptive(decision: AdaptiveDecision) -> str:
-    if decision.limit == "risk":
-        why = (
-            f"the risk that one more person finds no agent would be {decision.risk:.1%}, "
-            f"and at most {decision.risk_limit:.1%} is allowed now"
-        )
-    else:
-        why = LIMITS[decision.limit].text
-    unwanted = f"; {_count(decision.take_back, 'ringing call')} taken back" if decision.take_back else ""
-    return (
-        f"Within {decision.horizon_s} s, {decision.coming:.1f} agents become free besides the "
-        f"{decision.available} free now, and {decision.answering:.1f} people answer "
-        f"({decision.p:.0%} of calls are answered); {why}{unwanted}"
+        return Phrase.joined()
+    narrowed = [
+        Phrase("{number} after {limit}", number=max(0, after), limit=name) for name, _, after in steps
+    ]
+    return Phrase(
+        " ({number} by its share, {narrowed})", number=max(0, steps[0][1]), narrowed=_listed(narrowed)
     )
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _adaptive(decision: AdaptiveDecision) -> Phrase:
+    if decision.limit == "risk":
+        why = Phrase(
+            "the risk that one more person finds no agent would be {risk:.1%}, and at most {limit:.1%} is allowed now",
+            risk=decision.risk,
+            limit=decision.risk_limit,
+        )
+    else:
+        why = Phrase(LIMITS[decision.limit].text)
+    forecast = Phrase(
+        "Within {horizon} s, {coming:.1f} agents become free besides the {available} free now, and {answering:.1f} "
+        "people answer ({share:.0%} of calls are answered)",
+        horizon=decision.horizon_s,
+        coming=decision.coming,
+        available=decision.available,
+        answering=decision.answering,
+        share=decision.p,
+    )
+    unwanted = Phrase.joined()
+    if decision.take_back:
+        unwanted = Phrase.counted(
+            "; {number} ringing call taken back", "; {number} ringing calls taken back", decision.take_back
+        )
+    return Phrase.joined(forecast, "; ", why, unwanted)
 
 
 def _clock(at_ms: int | None) -> str:

@@ -10,7 +10,8 @@ import msgspec
 
 from streamdialer.errors import Unreachable
 from streamdialer.ledger.suppression import IMPORTED, DncLedger
-from streamdialer.operations.list_file.number_columns import NumberColumns, find_number_columns, read_date
+from streamdialer.operations.list_file.change_file import Change, ChangeColumns, find_change_columns
+from streamdialer.operations.list_file.number_columns import NumberColumns, find_certain_columns
 from streamdialer.operations.list_file.sheet import Sheet
 from streamdialer.operations.list_file.text import TEXT_SHOWN, BadLine, Line
 from streamdialer.rules.number_text import NO_NUMBER
@@ -46,8 +47,7 @@ class FileNumbers(msgspec.Struct, frozen=True):
 
     line: int
     numbers: list[Number]
-    is_removed: bool = False
-    at: datetime | None = None
+    change: Change | None = None
     """Of a line in a change file."""
 
 
@@ -58,41 +58,36 @@ def read_numbers(
 
     Raises CannotBeDone when it is not certain which columns have the numbers.
     """
-    columns = find_number_columns(sheet, country, named)
+    columns = find_certain_columns(sheet, country, named)
+    changes = find_change_columns(sheet, columns, is_named=bool(named))
     for line in sheet.lines:
-        found = _read_line(line, columns, country, len(sheet.headings))
+        found = _read_line(line, columns, changes, country, len(sheet.headings))
         yield BadLine(line.line, found, line.text[:TEXT_SHOWN]) if isinstance(found, str) else found
 
 
-def _read_line(line: Line, columns: NumberColumns, country: str, width: int) -> FileNumbers | str:
+def _read_line(
+    line: Line, columns: NumberColumns, changes: ChangeColumns | None, country: str, width: int
+) -> FileNumbers | str:
     if line.problem:
         return line.problem
     if len(line.cells) > width:
         return f"has {len(line.cells)} columns, the lines before have {width}"
-    last = max(columns.area or 0, columns.date or 0, columns.flag or 0, min(columns.phones))
-    if last >= len(line.cells):
-        return f"has no column {last + 1}"
+    if min(columns.phones) >= len(line.cells):
+        return f"has no column {min(columns.phones) + 1}"
     numbers: list[Number] = []
     for at in columns.phones:
         cell = line.cells[at] if at < len(line.cells) else None
-        if not any(map(str.isdecimal, str(cell))):
-            continue
-        number = _read_certain(columns.number(line, at), country)
-        if columns.area is not None and not read_number(cell, country).problem:
-            return "its area code and number are not certainly one number"
-        if number.problem:
-            return number.problem
-        numbers.append(number)
+        if any(map(str.isdecimal, str(cell))):
+            number = columns.read(line, at, country, _read_certain)
+            if number.problem:
+                return number.problem
+            numbers.append(number)
     if not numbers:
         return NO_NUMBER
-    if columns.flag is None or columns.date is None:
+    if changes is None:
         return FileNumbers(line.line, numbers)
-    flag, at_date = str(line.cells[columns.flag]).strip().upper(), read_date(line.cells[columns.date])
-    if flag not in ("A", "D"):
-        return f"neither A (add) nor D (take off) but {flag[:20]!r}"
-    if at_date is None:
-        return f"its date is not as 2026-11-26: {str(line.cells[columns.date])[:40]!r}"
-    return FileNumbers(line.line, numbers, flag == "D", at_date)
+    change = changes.read(line)
+    return change if isinstance(change, str) else FileNumbers(line.line, numbers, change)
 
 
 def _read_certain(cell: object, country: str) -> Number:
@@ -146,10 +141,10 @@ async def import_numbers(
         for number in found.numbers:
             result.numbers += 1
             result.without_country += not number.is_e164
-            if found.at is None:
+            if found.change is None:
                 batch.append(number)
             else:
-                change = (found.at, not found.is_removed, number)
+                change = (found.change.at, not found.change.is_removed, number)
                 changes[number.digits] = max(
                     changes.get(number.digits, change), change, key=lambda each: each[:2]
                 )

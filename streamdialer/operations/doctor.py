@@ -16,12 +16,14 @@ from redis.exceptions import RedisError, ResponseError
 from streamdialer.broker.connection import (
     TRANSIENT,
     connect,
-    keys_for,
+    keys_of,
+    names_to_tell,
     ping,
     server_ms,
     why_writes_are_refused,
 )
 from streamdialer.broker.keys import STAGES, Keys
+from streamdialer.broker.layout import LAYOUT, why_refused
 from streamdialer.broker.scripts import Script
 from streamdialer.config.settings import NAMES, Settings
 from streamdialer.consumers.dialing.agent_lists import agent_notices
@@ -69,7 +71,7 @@ Check = Callable[[], Findings]
 async def run_checks(settings: Settings) -> Diagnosis:
     """All findings. Changes nothing but the server's script cache."""
     findings: list[Finding] = [check_zone_data(datetime.now(UTC).date())]
-    client, keys = connect(settings.redis_url), keys_for(settings.redis_url)
+    client, keys = connect(settings.redis_url), keys_of(settings)
     try:
         reachable = False
         try:
@@ -80,6 +82,8 @@ async def run_checks(settings: Settings) -> Diagnosis:
         active: list[str] = []
         if reachable:
             findings.append(Finding("redis", "ok", "answers"))
+            if text := names_to_tell(settings):
+                findings.append(Finding("names", "warn", text, f"set {NAMES['namespace']}"))
             for name, check in _redis_checks(client, keys, settings).items():
                 findings += await _run_check(name, check)
             with suppress(RedisError):
@@ -100,6 +104,7 @@ async def run_checks(settings: Settings) -> Diagnosis:
 def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Check]:
     checks: dict[str, Check] = {
         "version": lambda: _version(client),
+        "layout": lambda: _layout(client, keys),
         "persistence": lambda: _persistence(client),
         "eviction": lambda: _eviction(client),
         "writes": lambda: _writes(client, keys),
@@ -141,6 +146,13 @@ async def _version(client: Redis) -> Findings:
         yield Finding("version", "ok", text)
     else:
         yield Finding("version", "fail", text, "upgrade to Redis 6.2 or newer, which has XAUTOCLAIM")
+
+
+async def _layout(client: Redis, keys: Keys) -> Findings:
+    if reason := await why_refused(client, keys):
+        yield Finding("layout", "fail", reason, "no program of this version may work with it")
+    else:
+        yield Finding("layout", "ok", f"{LAYOUT}, as this version writes it")
 
 
 async def _persistence(client: Redis) -> Findings:

@@ -1,12 +1,12 @@
 """Which rule allowed each call of a campaign, and which forbade calls: rows for an auditor.
 
-Calls are those of `streamdialer backend`, where that is the backend, and of the stream of outcomes. Blocks are those of
-the stream of blocks, and the contacts that wait because of a rule.
+Calls and blocks are those of `streamdialer backend`, where that is the backend, and of the streams of outcomes and of
+blocks. Further rows are the contacts that wait because of a rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -17,10 +17,16 @@ from streamdialer.broker.keys import Keys
 from streamdialer.config.settings import Settings
 from streamdialer.gateways.own_backend import OwnBackend
 from streamdialer.ledger.records import decode_contact
-from streamdialer.ledger.ticks import RULE_REASONS, Block
+from streamdialer.ledger.ticks import RULE_REASONS
+from streamdialer.model import Block
 from streamdialer.operations.outcomes import outcomes
 
 _BATCH: Final = 500
+_RULES: Final = {
+    "do_not_call": "do-not-call list or the contact's own status",
+    "zone_unknown": "the contact's timezone names no place",
+}
+"""Of blocks that need no other words."""
 
 
 class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +40,7 @@ class EvidenceRow(msgspec.Struct, frozen=True, kw_only=True):
     result: str = ""
     """How the call ended, or the code of why not."""
     count: int = 1
-    """How many contacts the block was for; the rule is that of the first."""
+    """How many contacts the block was for; those that a tick names have rows of their own."""
     rule: str = ""
     """What allowed the call, or forbade it; '' when it is not known."""
     until: str = ""
@@ -57,7 +63,7 @@ async def evidence(
             rule=_text(call.get("allowed_by")),
             attempt=str(call["attempt_id"]),
         )
-    async for row in _blocks(client, keys, campaign, from_ms, to_ms):
+    async for row in _blocks(client, keys, settings, campaign, from_ms, to_ms):
         yield row
     async for row in _waiting(client, keys, campaign, from_ms, to_ms):
         yield row
@@ -82,23 +88,38 @@ async def _calls(
 
 
 async def _blocks(
-    client: Redis, keys: Keys, campaign: str, from_ms: int, to_ms: int
+    client: Redis, keys: Keys, settings: Settings, campaign: str, from_ms: int, to_ms: int
 ) -> AsyncIterator[EvidenceRow]:
+    """Those of the backend, and then those of the stream that it does not have yet."""
+    stored = set[str]()
+    async with OwnBackend(settings) as backend:
+        async for each in backend.blocks(campaign, _iso(from_ms), _iso(to_ms)):
+            stored.add(str(each["entry_id"]))
+            for row in _rows_of(campaign, str(each["entry_id"]), msgspec.convert(each, Block)):
+                yield row
     after = str(from_ms)
     while entries := await _page(client, keys.blocks, after, to_ms):
         for entry, fields in entries:
-            if fields["campaign"] != campaign:
+            if fields["campaign"] != campaign or entry in stored:
                 continue
             for block in msgspec.json.decode(fields["blocks"], type=list[Block]):
-                yield EvidenceRow(
-                    at=_iso(int(entry.partition("-")[0])),
-                    what="block",
-                    campaign=campaign,
-                    result=block.reason,
-                    count=block.count,
-                    rule=block.rule,
-                )
+                for row in _rows_of(campaign, entry, block):
+                    yield row
         after = f"({entries[-1][0]}"
+
+
+def _rows_of(campaign: str, entry: str, block: Block) -> Iterator[EvidenceRow]:
+    row = EvidenceRow(
+        at=_iso(int(entry.partition("-")[0])),
+        what="block",
+        campaign=campaign,
+        result=block.reason,
+        rule=block.rule or _RULES.get(block.reason, ""),
+    )
+    for contact in block.contacts:
+        yield msgspec.structs.replace(row, contact=contact)
+    if rest := block.count - len(block.contacts):
+        yield msgspec.structs.replace(row, count=rest)
 
 
 async def _page(client: Redis, stream: str, after: str, to_ms: int) -> list[tuple[str, dict[str, str]]]:

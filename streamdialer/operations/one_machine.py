@@ -100,6 +100,7 @@ def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
     if machine.asterisk_url:
         of_calls = {"originate": "asterisk", "asterisk_ami_url": machine.asterisk_url}
     fields = {"redis_url": redis_url, "backend_url": machine.backend_url, **of_calls}
+    fields["dashboard_admin_url"] = machine.backend_url
     log_in = dict.fromkeys(
         ("backend_username", "backend_password", "backend_token"), ""
     )  # '': the folder's `.env`

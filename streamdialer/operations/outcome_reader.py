@@ -11,6 +11,7 @@ from anyio.to_thread import run_sync
 from redis.exceptions import RedisError
 
 from streamdialer.broker.connection import TRANSIENT
+from streamdialer.broker.keys import Keys
 from streamdialer.broker.outcome_group import OutcomeEntries, OutcomeGroup
 from streamdialer.config.settings import Settings
 from streamdialer.errors import Unreachable
@@ -25,7 +26,10 @@ ABANDONED_AFTER_MS: Final = 15_000
 
 
 async def read_outcomes(
-    settings: Settings, group: str, deliver: Callable[[OutcomeEntries], None]
+    settings: Settings,
+    group: str,
+    deliver: Callable[[OutcomeEntries], None],
+    stream_of: Callable[[Keys], str] = lambda keys: keys.outcomes,
 ) -> NoReturn:
     """Calls `deliver` in a thread, again after a pause when it raises OSError; what it took is acknowledged.
 
@@ -36,7 +40,7 @@ async def read_outcomes(
     while True:
         try:
             async with open_client(settings) as (client, keys):
-                outcomes = OutcomeGroup(client, keys, group)
+                outcomes = OutcomeGroup(client, keys, group, stream_of(keys))
                 await outcomes.create()
                 if is_away:
                     log.warning("Redis is back: outcomes are read on")

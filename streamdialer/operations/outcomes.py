@@ -25,8 +25,8 @@ _AGE: Final = re.compile(r"([0-9]{1,9})([smhd])")
 _UNIT_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
-def read_since(text: str, now_ms: int) -> int:
-    """An instant in Unix ms from an age such as `15m`, or ISO 8601 (UTC unless it has an offset).
+def read_since(text: str, now_ms: int, option: str = "--since") -> int:
+    """An instant in Unix ms that an option names: an age such as `15m`, or ISO 8601 (UTC unless it has an offset).
 
     Raises SettingsError.
     """
@@ -37,7 +37,7 @@ def read_since(text: str, now_ms: int) -> int:
         return max(0, round((instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp() * 1000))
     except (ValueError, OverflowError):
         takes = "ISO 8601 such as 2026-05-04T09:00:00Z, or an age such as 30s, 15m, 2h or 1d"
-        raise SettingsError(f"--since: got {text!r}, takes {takes}") from None
+        raise SettingsError(f"{option}: got {text!r}, takes {takes}") from None
 
 
 async def outcomes(

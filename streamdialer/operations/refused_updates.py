@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
 from streamdialer.consumers.dialing.reasons import NOTICES
+from streamdialer.operations.phrase import Phrase
 
 FIELDS: Final = ("refused_updates", "refused_at", "refused_why")
 """In the campaign's totals; written by `ack_update.lua`."""
@@ -24,10 +25,15 @@ class RefusedUpdates(msgspec.Struct, frozen=True, kw_only=True):
     newest_s_ago: float
     why: str
 
-    def sentence(self) -> str:
+    def sentence(self) -> Phrase:
         """For people."""
-        text = NOTICES["updates_refused"].text
-        return f"{text}: {self.number} so far, the newest {self.newest_s_ago:.0f} s ago. {self.why}"
+        return Phrase(
+            "{text}: {number} so far, the newest {seconds:.0f} s ago. {why}",
+            text=Phrase(NOTICES["updates_refused"].text),
+            number=self.number,
+            seconds=self.newest_s_ago,
+            why=self.why,
+        )
 
 
 def read_refused_updates(values: Sequence[str | None], ledger_ms: float) -> RefusedUpdates | None:

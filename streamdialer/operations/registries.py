@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -12,10 +12,9 @@ from streamdialer.broker.connection import server_ms
 from streamdialer.broker.keys import Keys
 from streamdialer.ledger.suppression import registry_queries
 from streamdialer.operations.finding import Finding
+from streamdialer.operations.registry_ages import SOON_MS
 from streamdialer.rules.rule_pack import load_pack, registry_packs
 from streamdialer.rules.zone_clock import DAY_MS
-
-_SOON_MS: Final = 3 * DAY_MS
 
 
 async def check_registries(client: Redis, keys: Keys, active: Sequence[str]) -> AsyncIterator[Finding]:
@@ -41,7 +40,7 @@ async def check_registries(client: Redis, keys: Keys, active: Sequence[str]) -> 
             if registry.name == query.registry
         }
         age_ms = max(0, now_ms - query.asked_s * 1000)
-        late = [pack for pack, limit_ms in limits.items() if age_ms + _SOON_MS >= limit_ms]
+        late = [pack for pack, limit_ms in limits.items() if age_ms + SOON_MS >= limit_ms]
         text = f"asked {age_ms // DAY_MS} days ago, {query.numbers} numbers"
         check = f"registry {query.registry}"
         if not late:

@@ -8,19 +8,25 @@ from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
 
-from streamdialer.broker.connection import connect, keys_for, ping
+from streamdialer.broker.connection import connect, keys_of, ping
 from streamdialer.broker.keys import Keys
+from streamdialer.broker.layout import require_usable
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone
 
 
 @asynccontextmanager
 async def open_client(settings: Settings) -> AsyncIterator[tuple[Redis, Keys]]:
-    """A client and its key names; raises Unreachable when Redis does not answer."""
+    """A client and its key names.
+
+    Raises Unreachable when Redis does not answer, CannotBeDone when its data is not for this version.
+    """
     client = connect(settings.redis_url)
     try:
         await ping(client, settings.redis_url)
-        yield client, keys_for(settings.redis_url, settings.contact_ids)
+        keys = keys_of(settings)
+        await require_usable(client, keys)
+        yield client, keys
     finally:
         await client.aclose()
 

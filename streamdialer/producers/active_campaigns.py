@@ -17,7 +17,7 @@ from redis.asyncio.client import PubSub
 
 from streamdialer.broker.background_duty import BackgroundDuty
 from streamdialer.broker.connection import is_cluster, make_ready
-from streamdialer.broker.keys import CHANNEL, Keys
+from streamdialer.broker.keys import Keys
 from streamdialer.ledger.ticks import TickLedger
 from streamdialer.model import normalise_id
 
@@ -96,8 +96,9 @@ class StartMessages(BackgroundDuty):
 
     name = "start messages"
 
-    def __init__(self, client: Redis, campaigns: ActiveCampaigns, ticks: TickLedger) -> None:
+    def __init__(self, client: Redis, keys: Keys, campaigns: ActiveCampaigns, ticks: TickLedger) -> None:
         self._client = client
+        self._channel = keys.channel
         self._campaigns = campaigns
         self._ticks = ticks
         self._pubsub: PubSub
@@ -107,7 +108,7 @@ class StartMessages(BackgroundDuty):
         await make_ready(self._client)
         self._pubsub = self._client.pubsub()
         try:
-            await self._pubsub.subscribe(CHANNEL)
+            await self._pubsub.subscribe(self._channel)
             yield
         finally:
             with anyio.CancelScope(shield=True):

@@ -68,8 +68,9 @@ class Producer:
         self._writer = StreamWriter(client, keys)
 
     @classmethod
-    def from_url(cls, url: str) -> Self:
-        return cls(connect(url), keys_for(url), url)
+    def from_url(cls, url: str, namespace: str = "") -> Self:
+        """`namespace` is what `STREAMDIALER_NAMESPACE` of the dialer says; '' for none."""
+        return cls(connect(url), keys_for(url, namespace), url)
 
     async def __aenter__(self) -> Self:
         return self
@@ -166,20 +167,22 @@ class SyncProducer:
             producer.event("agent_available", agent_id=7, queue="sales")
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, namespace: str = "") -> None:
         self._url = url
+        self._namespace = namespace
         self._opened = ExitStack()
         self._portal: BlockingPortal | None = None
         self._producer: Producer | None = None
 
     @classmethod
-    def from_url(cls, url: str) -> Self:
-        return cls(url)
+    def from_url(cls, url: str, namespace: str = "") -> Self:
+        """`namespace` is what `STREAMDIALER_NAMESPACE` of the dialer says; '' for none."""
+        return cls(url, namespace)
 
     def __enter__(self) -> Self:
         with ExitStack() as opened:
             self._portal = opened.enter_context(start_blocking_portal())
-            producer = self._portal.call(Producer.from_url, self._url)
+            producer = self._portal.call(Producer.from_url, self._url, self._namespace)
             self._producer = opened.enter_context(self._portal.wrap_async_context_manager(producer))
             self._opened = opened.pop_all()
         return self

@@ -60,7 +60,7 @@ class TickProducer:
         self._campaigns = ActiveCampaigns(scripts.client, keys)
         self._due = DueTicks(self._campaigns, ticks, QueueLedger(scripts, keys), settings)
         self._duties = (
-            StartMessages(scripts.client, self._campaigns, ticks),
+            StartMessages(scripts.client, keys, self._campaigns, ticks),
             CampaignScan(self._campaigns, settings.scan_keys_per_s, settings.dial_interval_s),
             self._due,
         )

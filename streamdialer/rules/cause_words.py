@@ -88,3 +88,11 @@ CAUSE_OF_WORD: Final = {
 def word_of(raw: str) -> str:
     """The text as this table and the table of dispositions have it: `No-Answer` is `no_answer`."""
     return re.sub(r"[\W_]+", "_", raw.strip().lower()).strip("_")
+
+
+_NAMES: Final = {cause: word.replace("_", " ") for word, cause in reversed(CAUSE_OF_WORD.items())}
+
+
+def name_of(cause: str) -> str:
+    """What the cause `q850:17` is called: `user busy`; '' for one that is not in this table."""
+    return _NAMES.get(cause, "")

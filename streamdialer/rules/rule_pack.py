@@ -19,7 +19,7 @@ from streamdialer.errors import CampaignError
 from streamdialer.rules.zone_clock import DAY_MS
 
 _PACKS: Final = resources.files("streamdialer.rules") / "packs"
-_NOT_INHERITED: Final = {"title", "version", "region", "adds_to"}
+_NOT_INHERITED: Final = {"title", "version", "region", "adds_to", "sources"}
 _SPAN: Final = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 
 _DAY_H: Final = 24
@@ -122,6 +122,8 @@ class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: str
     title: str
     version: str
+    sources: tuple[str, ...] = ()
+    """Public pages with the text of the law or a summary of it, for those who verify the values."""
     inherits: str | None = None
     region: str | None = None
     """ISO 3166-2 code of the state whose people and numbers the pack is for."""

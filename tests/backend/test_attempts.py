@@ -1,4 +1,7 @@
-"""Ended attempts become rows: each once, corrected by later news, whatever comes twice, late or unreadable."""
+"""Ended attempts, and what rules block, become rows: each once, whatever comes twice, late or unreadable.
+
+Later news of an attempt corrects it.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ from tests.support.own_backend import OwnBackend, own_backend, post
 from tests.support.postgresql import PostgreSQL
 
 STREAM = Keys().outcomes
+BLOCKS = Keys().blocks
 GROUP = "streamdialer-backend"
 
 
@@ -63,7 +67,16 @@ async def attempts_of_march(settings: Settings) -> list[dict[str, Any]]:
         return [each async for each in client.attempts("1", "2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z")]
 
 
-@pytest.mark.leaves(STREAM)
+async def blocks_of(settings: Settings) -> list[dict[str, Any]]:
+    async with Client(settings) as client:
+        return [each async for each in client.blocks("1", "2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z")]
+
+
+def block(*rules: dict[str, Any], campaign: str = "1") -> dict[str, str]:
+    return {"campaign": campaign, "blocks": json.dumps(rules)}
+
+
+@pytest.mark.leaves(STREAM, BLOCKS)
 def test_every_ended_attempt_is_a_row_and_later_news_corrects_it(
     server: EmbeddedServer, tmp_path: Path
 ) -> None:
@@ -98,6 +111,30 @@ def test_every_ended_attempt_is_a_row_and_later_news_corrects_it(
             assert (second["contact_id"], third["contact_id"], third["cause"]) == (1, None, "19")
             assert len(rows(backend)) == len({row["attempt_id"] for row in rows(backend)}) <= 3
             wait_until(lambda: client.xpending(STREAM, GROUP)["pending"] == 0)
+
+            march = 1_772_359_200_000  # 2026-03-01T10:00:00Z
+            capped = {"reason": "cap_attempts", "count": 3, "rule": "at most 3", "contacts": ["5", "6"]}
+            for number, fields in enumerate(
+                (
+                    block(capped, {"reason": "no_consent", "count": 1}),
+                    {"campaign": "1", "blocks": "{broken"},
+                    block(capped, campaign="77"),
+                    block({"reason": "", "count": 0}),
+                    block({"reason": "window_closed", "count": 1}),
+                )
+            ):
+                client.xadd(BLOCKS, fields, id=f"{march}-{number + 1}")
+            wait_until(lambda: len(anyio.run(blocks_of, backend.settings)) == 3)
+            client.xgroup_setid(BLOCKS, GROUP, "0")  # it reads them again, and adds nothing
+            client.xadd(BLOCKS, block(capped), id=f"{march}-9")
+            wait_until(lambda: len(anyio.run(blocks_of, backend.settings)) == 4)
+            read = anyio.run(blocks_of, backend.settings)
+            assert [(row["entry_id"][-1], row["reason"], row["count"], row["contacts"]) for row in read] == [
+                ("1", "cap_attempts", 3, ["5", "6"]),
+                ("1", "no_consent", 1, []),
+                ("5", "window_closed", 1, []),
+                ("9", "cap_attempts", 3, ["5", "6"]),
+            ]
 
             older = next(entry for entry, fields in client.xrange(STREAM) if fields == first)
             client.xtrim(STREAM, minid=older, approximate=False)
@@ -136,7 +173,9 @@ def test_killed_before_it_acknowledged_it_stores_each_attempt_once(
             post(http, "/api/queues/", {"name": "sales"})
             post(http, "/api/campaigns/", {"name": "x", "queue_name": "sales"})
             client.xadd(STREAM, outcome(1))
-            wait_until(lambda: client.xpending(STREAM, GROUP)["pending"] == 0 and rows(backend))
+            old = client.xadd(STREAM, outcome(8, sent_at="1999-01-01T00:00:00Z"))
+            wait_until(lambda: client.xpending(STREAM, GROUP)["pending"] == 0 and len(rows(backend)) == 2)
+            client.xdel(STREAM, old)
             backend.process.kill()
             backend.process.wait()
         for fields in (*BROKEN[:3], outcome(2, call_id="a\0b"), outcome(3), *BROKEN[3:]):
@@ -147,9 +186,10 @@ def test_killed_before_it_acknowledged_it_stores_each_attempt_once(
         client.xdel(STREAM, gone)
         client.xadd(STREAM, outcome(1, disposition="completed"))
         client.xadd(STREAM, outcome(4))
-        with own_backend(tmp_path / "data", **changes) as backend:
+        with own_backend(tmp_path / "data", **changes, STREAMDIALER_BACKEND_HISTORY_DAYS="9999") as backend:
             wait_until(lambda: client.xpending(STREAM, GROUP)["pending"] == 0)
             wait_until(lambda: 4 in {row["attempt"] for row in rows(backend)})
+            wait_until(lambda: 8 not in {row["attempt"] for row in rows(backend)})
             kept = [(row["attempt"], row["disposition"]) for row in rows(backend)]
             second = [] if database == "postgresql" else [(2, "no_answer")]  # it takes no NUL
             assert kept == [(1, "completed"), *second, (3, "no_answer"), (4, "no_answer")]

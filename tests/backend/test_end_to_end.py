@@ -11,7 +11,7 @@ from anyio.to_thread import run_sync
 from dotenv import dotenv_values
 from redis.asyncio import Redis
 
-from streamdialer.broker.keys import CHANNEL
+from streamdialer.broker.keys import Keys
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
@@ -77,7 +77,7 @@ async def test_a_list_from_a_file_is_called_to_its_end_while_access_tokens_expir
                 process(centre, server.url, tmp_path, "consume", "--name", "one", **settings),
             ):
                 async with redis.pubsub(ignore_subscribe_messages=True) as messages:
-                    await messages.subscribe(CHANNEL)
+                    await messages.subscribe(Keys().channel)
                     await centre.start_campaign(1)
 
                     async def is_exhausted() -> bool:

@@ -52,17 +52,17 @@ async def test_campaigns_are_started_paused_and_stopped_by_clicking(redis: Redis
     await know_campaign(redis, "7", "paused")
     async with dashboard(settings, **GUARDED) as address, browsing(address) as page:
         await log_in(page)
-        await page.get_by_role("button", name="Start campaign 7").click()
+        await page.get_by_role("button", name="Start Campaign 7").click()
         await page.get_by_text("Campaign 7 is now active.").wait_for()
         assert await status(redis, "7") == "active"
-        await page.get_by_role("button", name="Pause campaign 7").click()
+        await page.get_by_role("button", name="Pause Campaign 7").click()
         await page.get_by_text("Campaign 7 is now paused.").wait_for()
         assert await status(redis, "7") == "paused"
         await page.get_by_role("link", name="Campaign 7").click()
-        await page.get_by_role("button", name="Stop campaign 7").click()
+        await page.get_by_role("button", name="Stop Campaign 7").click()
         await page.get_by_role("link", name="Go back").click()
         assert await status(redis, "7") == "paused"
-        await page.get_by_role("button", name="Stop campaign 7").click()
+        await page.get_by_role("button", name="Stop Campaign 7").click()
         await page.get_by_role("button", name="Stop campaign", exact=True).click()
         await page.get_by_text("Campaign 7 is now cancelled.").wait_for()
         assert await status(redis, "7") == "cancelled"
@@ -128,7 +128,7 @@ async def test_changes_show_without_a_reload_and_selections_stay(redis: Redis, s
         await page.goto("/campaigns/7")
         await redis.hset(KEYS.campaign("7"), "status", "paused")
         await page.get_by_text("its status is 'paused'").wait_for()
-        await page.get_by_role("button", name="Start campaign 7").wait_for()
+        await page.get_by_role("button", name="Start Campaign 7").wait_for()
 
 
 async def test_a_page_says_that_it_is_out_of_date_when_no_updates_arrive(settings: Settings) -> None:
@@ -185,7 +185,7 @@ async def test_no_page_has_a_serious_fault_or_is_too_wide(
                 wide = await page.evaluate("document.documentElement.scrollWidth")
                 assert (path, wide) == (path, viewport["width"])
         await page.goto("/campaigns/1")
-        await page.get_by_role("button", name="Stop campaign 1").click()
+        await page.get_by_role("button", name="Stop Campaign 1").click()
         assert await faults(page) == []
 
 

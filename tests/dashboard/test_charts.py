@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from streamdialer.dashboard.charts import HEIGHT, WIDTH, charts
-from streamdialer.dashboard.formatting import age, clock, number, percent, size, when, with_code
+from streamdialer.dashboard.formatting import Formatting
+from streamdialer.dashboard.language import UTC
 from streamdialer.operations.overview.views import AbandonRate, Agents, CampaignOverview, TrendPoint
+
+ENGLISH = Formatting("en", UTC)
 
 
 def interval(minute: int, **counts: int) -> TrendPoint:
@@ -51,53 +58,70 @@ def campaign(*points: TrendPoint) -> CampaignOverview:
 
 
 def test_a_line_runs_from_edge_to_edge_and_to_the_top_at_its_largest() -> None:
-    calls, *_ = charts(campaign(interval(1, calls=5), interval(2, calls=10), interval(3, answered=4)))
+    calls, *_ = charts(
+        campaign(interval(1, calls=5), interval(2, calls=10), interval(3, answered=4)), ENGLISH
+    )
     placed, answered = calls.lines
     assert placed.points == f"0.0,{HEIGHT / 2} 150.0,0.0 {WIDTH}.0,{HEIGHT}.0"
     assert (calls.top, placed.newest, answered.newest) == ("10", "0", "4")
-    assert calls.description == (
-        "Calls per minute, 00:01:00 to 00:03:00 UTC, scale up to 10; newest: placed 0, answered 4"
-    )
+    assert calls.description == ("Calls per minute, scale up to 10; newest: placed 0, answered 4")
 
 
 def test_the_abandon_rate_is_drawn_beside_its_cap() -> None:
     rates = charts(
-        campaign(interval(1, calls=10, answered=5), interval(2, calls=10, answered=4, abandoned=1))
+        campaign(interval(1, calls=10, answered=5), interval(2, calls=10, answered=4, abandoned=1)), ENGLISH
     )[3]
     assert {line.label: line.newest for line in rates.lines} == {
-        "answered": "40 %",
-        "abandoned": "25 %",
-        "cap": "3 %",
+        "answered": "40\N{NO-BREAK SPACE}%",
+        "abandoned": "25\N{NO-BREAK SPACE}%",
+        "cap": "3\N{NO-BREAK SPACE}%",
     }
 
 
 def test_one_interval_is_no_line() -> None:
-    assert charts(campaign(interval(1))) == []
-    assert len(charts(campaign(interval(1), interval(2)))) == 4
+    assert charts(campaign(interval(1)), ENGLISH) == []
+    assert len(charts(campaign(interval(1), interval(2)), ENGLISH)) == 4
+
+
+def plain(text: str) -> str:
+    return re.sub("<time[^>]*>|</time>", "", text).replace("\N{NO-BREAK SPACE}", " ")
 
 
 @pytest.mark.parametrize(
-    ("shown", "text"),
+    ("method", "values", "english", "spanish"),
     [
-        (number(1234), "1,234"),
-        (number(None), "–"),
-        (number(1.25, 1), "1.2"),
-        (percent(0.0316), "3.2 %"),
-        (percent(None), "–"),
-        (age(0.05), "50 ms"),
-        (age(61), "61 s"),
-        (age(600), "10 min"),
-        (age(9000), "2.5 h"),
-        (age(4 * 86_400), "4 days"),
-        (age(None), "–"),
-        (size(84_000_000), "84 MB"),
-        (clock(3_723_000), "01:02:03"),
-        (clock(None), "–"),
-        (when(3_723_000, 0), "01:02"),
-        (when(90_123_000, 0), "02 Jan 01:02"),
-        (when(None, 0), "–"),
-        (with_code("do `streamdialer tick` <b>"), "do <code>streamdialer tick</code> &lt;b&gt;"),
+        ("number", (1234,), "1,234", "1 234"),
+        ("number", (None,), "–", "–"),
+        ("number", (1234.56, 1), "1,234.6", "1 234,6"),
+        ("percent", (0.0316,), "3.2 %", "3,2 %"),
+        ("percent", (None,), "–", "–"),
+        ("age", (-3,), "0 ms", "0 ms"),
+        ("age", (0.05,), "50 ms", "50 ms"),
+        ("age", (61,), "61 s", "61 s"),
+        ("age", (600,), "10 min", "10 min"),
+        ("age", (9000,), "2.5 h", "2,5 h"),
+        ("age", (4 * 86_400,), "4 days", "4 días"),
+        ("age", (None,), "–", "–"),
+        ("size", (84_000_000,), "84 MB", "84 MB"),
+        ("clock", (3_723_000,), "01:02:03", "19:02:03"),
+        ("clock", (None,), "–", "–"),
+        ("when", (3_723_000, 0), "01:02", "19:02"),
+        ("when", (90_123_000, 0), "2 Jan 01:02", "1 ene 19:02"),
+        ("when", (None, 0), "–", "–"),
+        ("with_code", ("do `streamdialer tick` <b>",), "do <code>streamdialer tick</code> &lt;b&gt;", None),
+        ("disposition", ("no_answer",), "no answer", "sin respuesta"),
+        ("waits_for", ("some_new_code",), "some new code", "some new code"),
+        ("cause", ("q850:17",), "q850:17 user busy", "q850:17 user busy"),
     ],
 )
-def test_numbers_are_written_for_people(shown: str, text: str) -> None:
-    assert shown == text
+def test_numbers_and_times_are_written_for_people(
+    method: str, values: tuple[Any, ...], english: str, spanish: str | None
+) -> None:
+    assert plain(getattr(ENGLISH, method)(*values)) == english
+    in_mexico = Formatting("es", ZoneInfo("America/Mexico_City"))
+    assert plain(getattr(in_mexico, method)(*values)) == (spanish or english)
+
+
+def test_a_time_names_its_instant_for_programs() -> None:
+    shown = Formatting("es", ZoneInfo("America/Mexico_City")).clock(3_723_000)
+    assert shown == '<time datetime="1970-01-01T01:02:03+00:00">19:02:03</time>'

@@ -16,7 +16,8 @@ from streamdialer.broker.keys import STAGES
 from streamdialer.cli import app, extras
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.reasons import REASONS
-from streamdialer.dashboard.formatting import with_code
+from streamdialer.dashboard.formatting import Formatting
+from streamdialer.dashboard.language import UTC
 from streamdialer.dashboard.middleware import HEADERS
 from streamdialer.operations.campaigns import campaign_rows
 from streamdialer.operations.streams import stream_states
@@ -35,8 +36,9 @@ from tests.support.dashboard_fixture import (
 )
 from tests.support.eventually import eventually
 
-PAGES = ("/", "/campaigns/7", "/streams", "/replicas", "/dead")
+PAGES = ("/", "/campaigns/7", "/calls", "/agents", "/contacts", "/streams", "/replicas", "/dead")
 NUMBER = "+573001234567"
+ENGLISH = Formatting("en", UTC)
 
 
 async def status(redis: Redis, campaign: str = "7") -> Any:
@@ -76,7 +78,7 @@ async def test_a_campaign_says_why_it_is_not_dialed(redis: Redis, settings: Sett
         for path in ("/", "/campaigns/7"):
             page = (await visitor.get(path)).text
             assert "Campaign 7 is not dialed: its status is" in page
-            assert f"What to do: {with_code(REASONS['not_active'].remedy)}." in page
+            assert f"What to do: {ENGLISH.with_code(REASONS['not_active'].remedy)}." in page
         missing = await visitor.get("/campaigns/8")
         assert (missing.status_code, "Campaign 8 is not known." in missing.text) == (404, True)
 

@@ -60,9 +60,9 @@ async def test_starting_without_an_id_starts_nothing(redis: Redis, settings: Set
 async def test_an_action_shows_at_once(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis)
     async with visiting(settings) as visitor:
-        assert 'aria-label="Pause campaign 7"' in (await visitor.get("/campaigns/7")).text
+        assert 'aria-label="Pause Campaign 7"' in (await visitor.get("/campaigns/7")).text
         await visitor.send("/campaigns/7/pause")
-        assert 'aria-label="Start campaign 7"' in (await visitor.get("/campaigns/7")).text
+        assert 'aria-label="Start Campaign 7"' in (await visitor.get("/campaigns/7")).text
 
 
 async def test_a_campaign_beyond_those_shown_is_not_reported_as_unknown(

@@ -35,7 +35,7 @@ async def test_text_and_focus_stay_when_things_go_away(redis: Redis, settings: S
         await expect(alerts).not_to_be_visible(timeout=WITH_A_COLD_SERVER_MS)
         await expect(field).to_have_value("12")
         await expect(field).to_be_focused()
-        start = page.get_by_role("button", name="Start campaign 8")
+        start = page.get_by_role("button", name="Start Campaign 8")
         await start.focus()
         await forget_campaign(redis, "7")
         await expect(page.get_by_role("link", name="Campaign 7")).to_have_count(0)
@@ -126,9 +126,9 @@ async def test_without_scripts_every_action_still_works(redis: Redis, settings: 
     await know_campaign(redis)
     async with dashboard(settings) as address, browsing(address, java_script_enabled=False) as page:
         await page.goto("/")
-        await page.get_by_role("button", name="Pause campaign 7").click()
-        await page.get_by_role("button", name="Start campaign 7").wait_for()
-        await page.get_by_role("button", name="Stop campaign 7").click()
+        await page.get_by_role("button", name="Pause Campaign 7").click()
+        await page.get_by_role("button", name="Start Campaign 7").wait_for()
+        await page.get_by_role("button", name="Stop Campaign 7").click()
         await page.get_by_role("button", name="Stop campaign", exact=True).click()
         await page.get_by_text("Campaign 7 is now cancelled.").wait_for()
     assert await redis.hget(KEYS.campaign("7"), "status") == "cancelled"

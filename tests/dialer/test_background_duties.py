@@ -94,7 +94,7 @@ DUTIES: Final[dict[type[BackgroundDuty], Make]] = {
     SystemdReporter: lambda *_: SystemdReporter(ShutdownSignal().wait_stopping),
     CampaignScan: lambda services, _: CampaignScan(_campaigns(services), 1e6, 0.1),
     StartMessages: lambda services, _: StartMessages(
-        services.client, _campaigns(services), TickLedger(services.scripts, services.keys)
+        services.client, services.keys, _campaigns(services), TickLedger(services.scripts, services.keys)
     ),
     DueTicks: lambda services, _: DueTicks(
         _campaigns(services),

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 
-from streamdialer.broker.keys import CHANNEL
+from streamdialer.broker.keys import Keys
 from streamdialer.config.settings import Settings
 from streamdialer.ledger.records import Update
 from streamdialer.simulation.world.build import build_world
@@ -28,7 +28,7 @@ async def listening(client: Redis) -> AsyncIterator[list[str]]:
     """What has been published so far."""
     heard: list[str] = []
     pubsub = client.pubsub()
-    await pubsub.subscribe(CHANNEL)
+    await pubsub.subscribe(Keys().channel)
 
     async def listen() -> None:
         while True:

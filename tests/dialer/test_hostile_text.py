@@ -29,9 +29,11 @@ OPTIONS = {
     ("simulate",): ["--from", "1"],
     ("purge",): ["--yes"],
     ("dead", "drop"): ["--yes"],
+    ("namespace", "move"): ["--wait", "0"],
 }
 VALUES = {
     "campaign": "1",
+    "to": "redis://127.0.0.1:1",
     "since": "1d",
     "contact": "1",
     "kind": "dial",
@@ -105,7 +107,13 @@ def hostile(db: Any, tmp_path: Path) -> None:
     doing = [HandlerInProgress(entry=HOSTILE, subject=HOSTILE, for_s=1.0)]
     activity = StageActivity(in_progress=1, doing=doing, done=1, dead=1, again=1, per_s=1.0)
     state = ReplicaState(
-        role="consume", host=HOSTILE, pid=1, uptime_s=1.0, rss_bytes=1, stages={HOSTILE: activity}
+        role="consume",
+        version=HOSTILE,
+        host=HOSTILE,
+        pid=1,
+        uptime_s=1.0,
+        rss_bytes=1,
+        stages={HOSTILE: activity},
     )
     db.hset("sd:replicas:state", HOSTILE, msgspec.json.encode(state))
     db.zadd("sd:replicas", {HOSTILE: db.time()[0] * 1000})

@@ -27,6 +27,7 @@ def beat(db: Any, name: str, heard_ago_s: float = 0.5, **changes: Any) -> None:
     )
     plain: dict[str, Any] = {
         "role": "consume",
+        "version": "1.2.3",
         "host": "h1",
         "pid": 42,
         "uptime_s": 600.0,

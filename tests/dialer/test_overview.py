@@ -15,6 +15,7 @@ from streamdialer.broker.background_duty import running
 from streamdialer.broker.entries import Entry
 from streamdialer.broker.heartbeat import HEARTBEAT, TTL_S, Heartbeat, ReplicaState, read_replicas
 from streamdialer.broker.keys import STAGES, Keys
+from streamdialer.broker.layout import LAYOUT
 from streamdialer.broker.scripts import Scripts
 from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.cli.top_view import render, span
@@ -130,8 +131,8 @@ async def test_alerts_say_what_is_wrong_errors_first(services: Services) -> None
     await client.hset(KEYS.api, mapping={"until": str(now_ms + 9000), "reason": "dialer_api_credentials"})
     await services.scripts.run(
         HEARTBEAT,
-        [KEYS.replicas, KEYS.replica_states],
-        ["r1", msgspec.json.encode(state()).decode(), 600_000],
+        [KEYS.replicas, KEYS.replica_states, KEYS.server],
+        ["r1", msgspec.json.encode(state()).decode(), 600_000, LAYOUT],
     )
     await client.zadd(KEYS.replicas, {"r1": now_ms - 60_000})
     seen = await overview(services.scripts, KEYS)
@@ -149,7 +150,7 @@ async def test_alerts_say_what_is_wrong_errors_first(services: Services) -> None
 
 
 def state() -> ReplicaState:
-    return ReplicaState(role="consume", host="h", pid=1, uptime_s=1, rss_bytes=1, stages={})
+    return ReplicaState(role="consume", version="1", host="h", pid=1, uptime_s=1, rss_bytes=1, stages={})
 
 
 # samples
@@ -234,7 +235,9 @@ async def test_a_process_that_ends_is_forgotten_and_one_that_dies_is_silent_firs
     await services.client.zadd(KEYS.replicas, {"gone": 1})
     await services.client.hset(KEYS.replica_states, "gone", raw)
     await services.scripts.run(
-        HEARTBEAT, [KEYS.replicas, KEYS.replica_states], ["here", raw, round(TTL_S * 1000)]
+        HEARTBEAT,
+        [KEYS.replicas, KEYS.replica_states, KEYS.server],
+        ["here", raw, round(TTL_S * 1000), LAYOUT],
     )
     assert await services.client.hkeys(KEYS.replica_states) == ["here"]
 

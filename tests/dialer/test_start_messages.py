@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from streamdialer.broker.background_duty import running
-from streamdialer.broker.keys import CHANNEL
+from streamdialer.broker.keys import Keys
 from streamdialer.consumers.services import Services
 from streamdialer.producers.active_campaigns import ActiveCampaigns, StartMessages
 from tests.support.eventually import eventually
@@ -20,8 +20,8 @@ async def test_a_flood_of_messages_is_one_tick_and_one_log_line(
     client, keys = services.client, services.keys
     for campaign in ("1", "2"):
         await client.hset(keys.campaign(campaign), "status", "active")
-    async with running(StartMessages(client, ActiveCampaigns(client, keys), services.ticks)):
-        await eventually(lambda: client.publish(CHANNEL, "campaign:started:1"))
+    async with running(StartMessages(client, keys, ActiveCampaigns(client, keys), services.ticks)):
+        await eventually(lambda: client.publish(Keys().channel, "campaign:started:1"))
         odd = [
             "campaign:started:",
             "campaign:started:{}",
@@ -30,7 +30,7 @@ async def test_a_flood_of_messages_is_one_tick_and_one_log_line(
             "x" * 100_000,
         ]
         for message in [*["campaign:started:1"] * 100, *odd, "campaign:started:2"]:
-            await client.publish(CHANNEL, message)
+            await client.publish(Keys().channel, message)
         await eventually(lambda: client.hexists(keys.waiting_ticks, "2"))
     assert await client.xlen(keys.stream("ticks")) == 2
     said = [record for record in caplog.records if record.message == "campaign started"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from streamdialer.broker.keys import CHANNEL
+from streamdialer.broker.keys import Keys
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.types import ClaimResult
 from streamdialer.model import Attempt
@@ -50,7 +50,7 @@ async def public(world: LedgerWorld) -> tuple[str, str | None]:
 async def test_half_of_twenty_calls_pause_it_and_a_person_starts_it_again(world: LedgerWorld) -> None:
     heard: list[str] = []
     async with world.client.pubsub(ignore_subscribe_messages=True) as channel:
-        await channel.subscribe(CHANNEL)
+        await channel.subscribe(Keys().channel)
         calls = await place(world, 20)
         await end(world, calls[:9], **FAILED)
         await end(world, calls[9:19], disposition="no_answer")

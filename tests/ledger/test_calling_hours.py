@@ -12,7 +12,7 @@ from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.ledger.recovery import InFlightRow
 from streamdialer.ledger.types import ClaimResult
 from streamdialer.ledger.zone_hours import Hours, ZoneOpening
-from streamdialer.model import CampaignSettings, Contact
+from streamdialer.model import Block, CampaignSettings, Contact
 from streamdialer.rules.calling_hours import calling_hours
 from tests.support.claims import claim_within_hours
 from tests.support.ledger_fixture import LedgerWorld
@@ -54,6 +54,10 @@ async def test_a_contact_outside_its_hours_waits_for_them_from_the_start(world: 
     )
     loaded = await load(world, hours, "1", "2", "3")
     assert (loaded.added, loaded.refused) == (1, {"window_closed": 1, "zone_unknown": 1})
+    assert loaded.blocked == [
+        Block("window_closed", 1, "law 1", ["2"]),
+        Block("zone_unknown", 1, "", ["3"]),
+    ]
     assert await world.state_of("1") == "ready"
     record = await world.record("2")
     assert (record["p"], record["z"], record["w"]) == ("deferred", "B", {"y": "window_closed", "s": "law 1"})
@@ -82,11 +86,28 @@ async def test_a_claim_passes_over_who_is_outside_their_hours(world: LedgerWorld
     )
     assert (claimed.dialed, claimed.skipped, claimed.missing) == (2, {"window_closed": 1}, None)
     assert claimed.why == {"window_closed": "law 1"}
+    assert claimed.blocked == [Block("window_closed", 1, "law 1", ["2"])]
     assert [attempt.contact for attempt in await world.reserved_calls()] == ["1", "3"]
     entries: Any = await world.client.xrange(world.keys.stream("calls"))
     assert {fields["until"] for _, fields in entries} == {str(now + HOUR_MS)}, "the narrower end"
     assert (await world.record("2"))["w"] == {"y": "window_closed", "s": "law 1"}
     await world.check_invariants()
+
+
+async def test_a_claim_names_the_first_blocked_contacts_and_counts_all_by_rule(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=0)
+    now = await server_ms(world)
+    names = [str(at) for at in range(1, 91)]
+    of_contacts = {name: "AB"[int(name) % 2] for name in names}
+    await load(world, Hours(zones={}, contacts=of_contacts), *names)
+    await world.set_agents(5)
+    zones = {each: ZoneOpening(opens_ms=now + HOUR_MS, rule=f"law {each}") for each in "AB"}
+    claimed = await world.claim(hours=Hours(zones=zones), batch=100)
+    assert claimed.skipped == {"window_closed": 90}
+    assert {(block.rule, block.count) for block in claimed.blocked} == {("law A", 45), ("law B", 45)}
+    assert [name for block in claimed.blocked for name in block.contacts] == [
+        name for rest in (1, 0) for name in names[:50] if int(name) % 2 == rest
+    ]
 
 
 @pytest.mark.parametrize("campaigns_end", [None, 1000])

@@ -8,7 +8,10 @@ from streamdialer.broker.connection import server_ms
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.suppression import RegistryQuery
 from streamdialer.model import CampaignSettings
+from streamdialer.operations.overview.alerts import ALARMING
+from streamdialer.operations.overview.collect import overview
 from streamdialer.operations.registries import check_registries
+from streamdialer.operations.registry_ages import registry_warnings_of
 from streamdialer.rules.caps import caps_of
 from streamdialer.rules.rule_pack import load_pack
 from streamdialer.rules.zone_clock import DAY_MS
@@ -93,3 +96,33 @@ async def test_doctor_warns_before_the_dialing_stops(
     [finding] = [each async for each in check_registries(world.client, world.keys, [])]
     assert (finding.check, finding.level) == ("registry rne", level)
     assert words in finding.text
+
+
+@pytest.mark.parametrize(
+    ("days_ago", "words"),
+    [
+        (1.9, None),
+        (2.1, "was last asked 2 days ago: in 2 days no call will be placed until"),
+        (4.9, "was last asked 4 days ago: in 2 hours no call will be placed until"),
+        (9, "was last asked 9 days ago: no call is placed until"),
+    ],
+)
+async def test_the_supervisor_sees_a_registrys_age_before_and_after_it_stops_the_calls(
+    world: CapsWorld, days_ago: float, words: str | None
+) -> None:
+    await ask(world, days_ago)
+    await world.claim("1")
+    services, now_ms = world.services, await server_ms(world.client)
+    found = await registry_warnings_of(services.client, services.keys, "1", now_ms)
+    alerts = (await overview(services.scripts, services.keys)).alerts
+    shown = [alert for alert in alerts if alert.code == "registry_age"]
+    assert len(found) == len(shown) == (words is not None)
+    if words:
+        assert words in found[0]
+        assert "`streamdialer dnc import FILE --source rne --asked DATE`" in found[0]
+        assert words in shown[0].text
+        assert (shown[0].level, shown[0].campaign_id) == ("warning", 1)
+
+
+def test_a_campaign_that_a_registry_has_stopped_is_an_alarm() -> None:
+    assert "registry_outdated" in ALARMING

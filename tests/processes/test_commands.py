@@ -14,6 +14,7 @@ import httpx
 import pytest
 import redis as blocking
 
+from streamdialer.broker.connection import keys_for
 from streamdialer.simulation.servers.call_centre import CallCentre
 from tests.support.cli import KEYS, Run, read, refused
 from tests.support.eventually import wait_until
@@ -143,6 +144,18 @@ def test_processes_are_restarted_and_all_stop_together(
     supervisor.send_signal(signal.SIGINT)
     assert supervisor.wait(15) == 0
     assert consumers(db) == []
+
+
+def test_each_of_several_tenants_has_processes_of_its_own(
+    db: Any, command: Callable[..., subprocess.Popen[str]]
+) -> None:
+    supervisor = command("consume", "--namespaces", "acme,beta", "--name", "node", "--stages", "events")
+    streams = [keys_for("redis://h", name).stream("events") for name in ("acme", "beta")]
+    wait_until(lambda: [consumers(db, stream) for stream in streams] == [["node-1"], ["node-2"]])
+    assert consumers(db) == []
+    supervisor.terminate()
+    assert supervisor.wait(15) == 0
+    assert [consumers(db, stream) for stream in streams] == [[], []]
 
 
 def test_tick_adds_ticks_until_a_signal(db: Any, command: Callable[..., subprocess.Popen[str]]) -> None:

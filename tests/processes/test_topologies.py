@@ -125,7 +125,7 @@ async def test_on_cluster_every_script_touches_one_slot(settings: Settings, clus
     keys = [str(key) for key in await client.keys("*")]
     await client.aclose()
     assert keys
-    assert all(key.startswith("{d0}:") for key in keys)
+    assert all(key.startswith("{dialer}:") for key in keys)
 
 
 async def test_what_a_cluster_holds_is_measured(cluster: EmbeddedServer) -> None:
@@ -198,7 +198,7 @@ async def test_a_slot_that_moves_slowly_is_waited_for(
                 return all("cluster_known_nodes:2" in info and "cluster_state:ok" in info for info in infos)
 
             await eventually(know_each_other)
-            slot = await nodes[0].execute_command("CLUSTER", "KEYSLOT", "{d0}:x")
+            slot = await nodes[0].execute_command("CLUSTER", "KEYSLOT", "{dialer}:x")
             url, moved = cluster_url(cluster), []
 
             async def holds_keys() -> bool:

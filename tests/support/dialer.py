@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from streamdialer.broker.connection import TRANSIENT, keys_for
+from streamdialer.broker.connection import TRANSIENT, keys_of
 from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
@@ -120,7 +120,7 @@ async def run_dialer(
     `centre_url` is the address the call centre writes to, where that is another than the dialer's; `distort` may spoil
     its events.
     """
-    keys = keys_for(settings.redis_url)
+    keys = keys_of(settings)
     async with CallCentre(
         world, centre_url or settings.redis_url, speed=speed, config=centre_config, keys=keys, distort=distort
     ) as centre:
@@ -133,7 +133,7 @@ async def run_dialer(
         run = ShutdownSignal()
         async with (
             open_services(here) as services,
-            Producer.from_url(settings.redis_url) as producer,
+            Producer.from_url(settings.redis_url, settings.namespace) as producer,
             anyio.create_task_group() as tasks,
         ):
             for _ in range(replicas):

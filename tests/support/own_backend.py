@@ -46,9 +46,10 @@ class OwnBackend(msgspec.Struct, frozen=True):
 
 @contextmanager
 def own_backend(folder: Path, **changes: str) -> Iterator[OwnBackend]:
-    """Killed at the end if it still runs. `changes` are environment variables."""
+    """Killed at the end if it still runs; keeps history, however old. `changes` are environment variables."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMDIALER_")}
     environment.pop("DATABASE_URL", None)
+    environment["STREAMDIALER_BACKEND_HISTORY_DAYS"] = "0"
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / "output.log"
     with output.open("wb") as log:

@@ -22,7 +22,7 @@ def read(
 ) -> tuple[list[FileContact], list[BadLine], Any]:
     source = io.BytesIO(content if isinstance(content, bytes) else content.encode())
     with open_sheet(source) as sheet:
-        columns = find_columns(sheet.headings, sheet.sample, country, named, has_headings=sheet.has_headings)
+        columns = find_columns(sheet, country, named)
         reader = FileReader(columns, country)
         found = [contact for _, contact in reader.contacts(sheet)]
     contacts = [each for each in found if isinstance(each, FileContact)]
@@ -83,7 +83,7 @@ def test_without_a_country_ids_of_ten_digits_are_not_taken_for_numbers() -> None
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a;b\n3001234567;3001234568\n3109876543;3109876544\n", "several columns"),
+        ("a;b\n3001234567;3001234568\n3109876543;3109876544\n", "columns 1 .a. and 2 .b. may have"),
         ("nombre;ciudad\nAna;Cali\n", "no column"),
         ("telefono;nombre\n12;Ana\n", "too short"),
         ("", "no row"),
@@ -92,6 +92,12 @@ def test_without_a_country_ids_of_ten_digits_are_not_taken_for_numbers() -> None
 def test_a_file_whose_numbers_are_not_certain_is_refused_with_the_reason(text: str, words: str) -> None:
     with pytest.raises(CannotBeDone, match=words):
         read(text)
+
+
+def test_a_column_that_is_the_only_one_may_count_up_and_several_may_be_international() -> None:
+    assert numbers("3001234567\n3001234568\n3001234569\n") == ["3001234567", "3001234568", "3001234569"]
+    contacts, _, _ = read("+573001234567;+573109876543\n", "")
+    assert [(each.phone_number, each.phone_2) for each in contacts] == [("+573001234567", "+573109876543")]
 
 
 def test_a_person_names_a_column_by_heading_or_number() -> None:

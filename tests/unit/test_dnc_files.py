@@ -18,7 +18,7 @@ from streamdialer.operations.list_file.text import BadLine
 
 LETTERS = "not a phone number: there are letters in it"
 NOT_ASSIGNED = "not a phone number: its country has no such numbers"
-NOT_ONE = "its area code and number are not certainly one number"
+NOT_ONE = "not a phone number: with and without its area code it is another one"
 NULL_AND_ARRAY = [(2, "no phone number"), (3, "no JSON object")]
 
 
@@ -28,7 +28,11 @@ def read_text(text: str | bytes, country: str = "", *named: str) -> tuple[list[s
     with open_sheet(io.BytesIO(raw)) as sheet:
         found = list(read_numbers(sheet, country, named))
     lines = [one for one in found if isinstance(one, FileNumbers)]
-    numbers = [f"{'-' * one.is_removed}{number}" for one in lines for number in one.numbers]
+    numbers = [
+        f"{'-' * (one.change is not None and one.change.is_removed)}{number}"
+        for one in lines
+        for number in one.numbers
+    ]
     return numbers, [(one.line, one.problem) for one in found if isinstance(one, BadLine)]
 
 
@@ -244,7 +248,8 @@ SHORT = "not a phone number: too short"
         # area codes of their own
         ("201,5551234\n201,5551235\n", "US", [NY, NY2], []),
         ("201,5551234\r\n201,55512\r\n201,5551235\r\n", "US", [NY, NY2], [(2, SHORT)]),
-        ("Area Code,Phone\n201,5551234\n201,12015551235\n", "US", [NY], [(3, NOT_ONE)]),
+        ("Area Code,Phone\n201,5551234\n201,12015551235\n", "US", [NY, NY2], []),
+        ("Area Code,Phone\n30,15112345678\n30,+493012345678\n", "DE", ["+493012345678"], [(2, NOT_ONE)]),
         ("indicativo;telefono\n601;2345678\n", "CO", ["+576012345678"], []),
         # headings
         ("Phone No.\n3001234567\n", "CO", [ANA], []),
@@ -298,7 +303,11 @@ def test_numbers_are_listed_where_they_are_certain(
         ("201,5551234\n", "CO", ["--country US"]),
         ("3001234567,A\n3109876543,D\n", "CO", ["column 2 has A or D", "change file"]),
         ("3001234567,Ana,2026-11-26,D\n", "CO", ["change file"]),
-        (xlsx(("tel",), (3001234567,), second=("tel", 3109876543)), "CO", ["more sheets", "Sheet1"]),
+        (
+            xlsx(("tel",), (3001234567,), second=("tel", 3109876543)),
+            "CO",
+            ["2 sheets with values", "Sheet, Sheet1"],
+        ),
         (zipped(**{"a.csv": LIST, "b.csv": LIST}), "CO", ["2 files", "a.csv, b.csv"]),
         (zipped(**{"list.csv": LIST})[:-30], "CO", ["cannot be unpacked"]),
         (gzip.compress(LIST.encode())[:-9], "CO", ["cannot be unpacked"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pytest
@@ -38,7 +39,8 @@ def test_every_value_of_a_pack_names_its_statute_and_is_not_called_verified(name
         *(one for one in singles if one is not None),
     ]
     assert all(value.statute and not value.verified for value in values)
-    assert bool(values) == (name != "none")
+    assert bool(values) == bool(pack.sources) == (name != "none")
+    assert all(re.fullmatch(r"https?://[^ ]+/[^ ]*", source) for source in pack.sources)
 
 
 def test_the_caps_are_those_of_the_statutes() -> None:
@@ -46,7 +48,7 @@ def test_the_caps_are_those_of_the_statutes() -> None:
         return [(cap.count, cap.window_h, cap.scope) for cap in load_pack(name).attempt_caps]
 
     assert caps("us") == []
-    assert caps("us-fl") == caps("us-ok") == [(3, 24, "person")]
+    assert caps("us-fl") == caps("us-ok") == caps("us-md") == [(3, 24, "person")]
     assert caps("us-regf") == [(7, 168, "subject")]
     assert caps("fr") == [(4, 720, "person")]
     assert load_pack("us-regf").contact_caps == (

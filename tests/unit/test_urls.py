@@ -6,6 +6,7 @@ import string
 from typing import Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +52,16 @@ USER = {"username": "u", "password": "p@/?#:%"}
             parsed("redis+sentinel", [("a", 26379), ("::1", 2)], "main", db=3, password="p"),
         ),
         ("redis+cluster://a:1,b", parsed("redis+cluster", [("a", 1), ("b", 6379)])),
+        ("rediss+cluster://a?ssl_certfile=%2Fc", parsed("rediss+cluster", [("a", 6379)], ssl_certfile="/c")),
+        (
+            "rediss+sentinel://u:p@a/main?sentinel_username=s&sentinel_password=q%40&ssl_ca_certs=%2Fca",
+            msgspec.structs.replace(
+                parsed(
+                    "rediss+sentinel", [("a", 26379)], "main", username="u", password="p", ssl_ca_certs="/ca"
+                ),
+                sentinel_options={"username": "s", "password": "q@"},
+            ),
+        ),
     ],
 )
 def test_a_redis_url_is_understood(url: str, expected: RedisUrl) -> None:
@@ -79,6 +90,16 @@ def test_a_redis_url_is_understood(url: str, expected: RedisUrl) -> None:
         ("redis://h?password=a&hunter=b", "redis://h?password=****&****", "(an option is none of db, "),
         ("redis://h?hunter2", "redis://h?****", "(an option is none of db, "),
         ("redis://h?ssl_keyfile=x", "redis://h?ssl_keyfile=x", "the option ssl_keyfile is none of db, "),
+        (
+            "redis+cluster://h?ssl_keyfile=x",
+            "redis+cluster://h?ssl_keyfile=x",
+            "the option ssl_keyfile is none",
+        ),
+        (
+            "redis://h?sentinel_password=x",
+            "redis://h?sentinel_password=****",
+            "the option sentinel_password is none of",
+        ),
         ("redis://h?db=-1", "redis://h?db=-1", "the option db cannot be that"),
         ("redis://:a#b@h", "redis://****", "write / ? # @ in a password as %2F %3F %23 %40"),
         ("rediss://u:a/b?c@h:6380/1", "rediss://****", "rediss://host:port/db (write / ? # @ in a password"),
@@ -136,8 +157,8 @@ def test_every_password_can_be_written_percent_encoded(password: str) -> None:
 
 
 def test_only_a_cluster_has_a_prefix() -> None:
-    assert keys_for("Redis+Cluster://h").server.startswith("{d0}:")
-    assert not keys_for("redis://h").server.startswith("{d0}:")
+    assert keys_for("Redis+Cluster://h").server.startswith("{dialer}:")
+    assert not keys_for("redis://h").server.startswith("{dialer}:")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +183,7 @@ MARKS = "§ZQX§"
 LEGAL = string.ascii_letters + string.digits + "-._~!$'()*+,;=:"
 PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=12)
 LOCATIONS = st.sampled_from(["redis://{}h:1/0{}", "rediss://{}h{}", "unix://{}/run/s{}"]) | st.sampled_from(
-    ["redis+sentinel://{}a:1,b:2/main{}", "redis+cluster://{}a:1,[::1]:2{}", "https://{}h:8000/api{}"]
+    ["rediss+sentinel://{}a:1,b:2/main{}", "redis+cluster://{}a:1,[::1]:2{}", "https://{}h:8000/api{}"]
 )
 LOGINS = st.sampled_from(["user:{}@", ":{}@", "{}@", "%75:{}@"])
 NAMES = st.sampled_from(
@@ -174,6 +195,8 @@ NAMES = st.sampled_from(
         "username",
         "UserName",
         "ssl_password",
+        "sentinel_password",
+        "sentinel_username",
         "pwd",
         "token",
     ]

@@ -103,7 +103,7 @@ class ContactFileResource(resources.ModelResource):
             return
         country = self._campaign.country
         with open_sheet(io.BytesIO(dataset.source)) as sheet:
-            columns = find_columns(sheet.headings, sheet.sample, country, has_headings=sheet.has_headings)
+            columns = find_columns(sheet, country)
             found = [contact for _, contact in FileReader(columns, country).contacts(sheet)]
         if not options.get("dry_run"):
             name = options.get("file_name") or "import"

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
-from streamdialer.backend.models import Attempt, Contact
+from streamdialer.backend.models import Attempt, Block, Contact
 
 ID = r"0|[1-9][0-9]{0,17}"
 """`007` is not 7."""
@@ -48,6 +48,18 @@ class AttemptFilter(filters.FilterSet):
 
     class Meta:
         model = Attempt
+        fields: list[str] = []
+
+    of_id = ContactFilter.of_id
+
+
+class BlockFilter(filters.FilterSet):
+    campaign_id = filters.CharFilter(method="of_id")
+    at__gte = filters.IsoDateTimeFilter(field_name="at", lookup_expr="gte")
+    at__lt = filters.IsoDateTimeFilter(field_name="at", lookup_expr="lt")
+
+    class Meta:
+        model = Block
         fields: list[str] = []
 
     of_id = ContactFilter.of_id

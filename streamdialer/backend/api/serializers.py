@@ -7,7 +7,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from streamdialer.backend.models import Agent, Attempt, Campaign, Contact, ContactList, Queue
+from streamdialer.backend.models import Agent, Attempt, Block, Campaign, Contact, ContactList, Queue
 from streamdialer.backend.models.campaigns import check_campaign
 from streamdialer.backend.models.contacts import new_number
 
@@ -133,3 +133,9 @@ class AttemptSerializer(serializers.BaseSerializer[Attempt]):
 
     def to_representation(self, instance: Attempt) -> dict[str, Any]:
         return shown_attempt(instance)
+
+
+class BlockSerializer(serializers.ModelSerializer[Block]):
+    class Meta:
+        model = Block
+        fields = ("id", "entry_id", "campaign_id", "at", "reason", "rule", "count", "contacts")

@@ -14,16 +14,17 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from streamdialer.backend.api.filters import ID, AttemptFilter, ContactFilter
+from streamdialer.backend.api.filters import ID, AttemptFilter, BlockFilter, ContactFilter
 from streamdialer.backend.api.permissions import MayReportStatistics
 from streamdialer.backend.api.serializers import (
     AgentSerializer,
     AttemptSerializer,
+    BlockSerializer,
     CampaignSerializer,
     ContactSerializer,
     QueueSerializer,
 )
-from streamdialer.backend.models import Agent, Attempt, Campaign, Contact, Queue
+from streamdialer.backend.models import Agent, Attempt, Block, Campaign, Contact, Queue
 from streamdialer.backend.newest_state import State, why_outdated
 
 
@@ -138,6 +139,13 @@ class AttemptView(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Gen
     serializer_class = AttemptSerializer
     filterset_class = AttemptFilter
     lookup_value_regex = ID
+    ordering_fields = ("id",)
+
+
+class BlockView(mixins.ListModelMixin, viewsets.GenericViewSet[Block]):
+    queryset = Block.objects.order_by("id")
+    serializer_class = BlockSerializer
+    filterset_class = BlockFilter
     ordering_fields = ("id",)
 
 

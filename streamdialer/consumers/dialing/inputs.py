@@ -13,7 +13,12 @@ from streamdialer.consumers.dialing.adaptive import min_ring_s, wants_adaptive
 from streamdialer.consumers.dialing.agent_lists import AgentLists
 from streamdialer.consumers.dialing.caller_id_pool import caller_id_pool
 from streamdialer.consumers.dialing.calling_hours import build_zone_hours
-from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, campaign_pacing, queue_pacing
+from streamdialer.consumers.dialing.queue_pacing import (
+    CampaignPacing,
+    campaign_pacing,
+    queue_pacing,
+    read_pacing,
+)
 from streamdialer.consumers.dialing.refill import Refill, RefillResult
 from streamdialer.consumers.dialing.side_by_side import run_side_by_side
 from streamdialer.consumers.dialing.trunks import Trunks
@@ -117,7 +122,7 @@ class InputReader:
         services = self._services
         queue = await services.queues.queue_of(campaign)
         raw = await services.queues.pacing_of(queue, campaign)
-        pacing = msgspec.json.decode(raw, type=CampaignPacing) if raw else None
+        pacing = read_pacing(raw) if raw else None
         if not (pacing and pacing.is_open):
             return ""
         closed = msgspec.structs.replace(pacing, is_open=False)

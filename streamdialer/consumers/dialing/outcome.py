@@ -48,5 +48,6 @@ def merge_claims(before: ClaimResult | None, claimed: ClaimResult) -> ClaimResul
         steps=before.steps or claimed.steps,
         skipped=dict(Counter(skipped) + Counter(claimed.skipped or {})) or None,
         why={**(claimed.why or {}), **(before.why or {})} or None,
+        blocked=before.blocked + claimed.blocked,
         recheck=before.recheck or claimed.recheck,
     )

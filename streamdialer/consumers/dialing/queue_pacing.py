@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -38,6 +39,12 @@ class CampaignPacing(msgspec.Struct, frozen=True, kw_only=True):
     """The campaign's name, for `top` and the dashboard."""
 
 
+@lru_cache(maxsize=4096)
+def read_pacing(stored: str) -> CampaignPacing:
+    """What `CampaignLedger.register` stored; the ticks of a queue read the same texts again and again."""
+    return msgspec.json.decode(stored, type=CampaignPacing)
+
+
 def campaign_pacing(settings: CampaignSettings, limits: Limits, *, is_open: bool) -> CampaignPacing:
     """The pacing of one campaign."""
     cap, window_h = abandon_limit(settings)
@@ -61,11 +68,7 @@ def queue_pacing(
     state: QueueState, campaign: str, settings: CampaignSettings, limits: Limits
 ) -> dict[str, CampaignPacing]:
     """The pacing of each campaign of the queue that is registered; of `campaign`, the newest."""
-    shared = {
-        member.id: msgspec.json.decode(member.pacing, type=CampaignPacing)
-        for member in state.campaigns
-        if member.pacing
-    }
+    shared = {member.id: read_pacing(member.pacing) for member in state.campaigns if member.pacing}
     return shared | {campaign: campaign_pacing(settings, limits, is_open=True)}
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, snapshot_of
+from streamdialer.consumers.dialing.queue_pacing import read_pacing, snapshot_of
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.ledger.queues import QueueState
@@ -59,9 +59,7 @@ class QueueTurns:
 
     def _next(self, queue: str, state: QueueState) -> dict[str, float]:
         pacing = {
-            campaign.id: msgspec.json.decode(campaign.pacing, type=CampaignPacing)
-            for campaign in state.campaigns
-            if campaign.pacing
+            campaign.id: read_pacing(campaign.pacing) for campaign in state.campaigns if campaign.pacing
         }
         calls, unused_agents = calls_to_place(snapshot_of(state, pacing))
         fetches = unused_agents > 0 and self._unused.get(queue, UNUSED_AGENTS_EVERY_S) is None

@@ -16,6 +16,7 @@ from streamdialer.consumers.dialing.outcome import OUTDATED_BY_REASON, DialOutco
 from streamdialer.consumers.dialing.queue_pacing import kept_agents
 from streamdialer.consumers.dialing.reasons import REASONS
 from streamdialer.consumers.dialing.refill import RefillResult
+from streamdialer.ledger.ticks import all_blocks
 from streamdialer.ledger.types import ClaimResult
 from streamdialer.model import CampaignSettings, TickResult
 
@@ -52,6 +53,7 @@ def record_outcome(
     """`refilled` is what the contact list brought when it was last read, in this tick if `is_refilled`."""
     if is_refilled:
         result.refilled = refilled.added
+        result.blocks = all_blocks(refilled.blocked, refilled.refused)
     result.retries = list(retries) or None
     if outcome.is_throttled and outcome.claimed is None:
         result.reason, result.detail = "throttled", REASONS["throttled"].text
@@ -130,6 +132,7 @@ def _record_claim(result: TickResult, inputs: DialInputs, claimed: ClaimResult) 
     if claimed.skipped:
         result.skipped = dict(Counter(result.skipped or {}) + Counter(claimed.skipped))
     result.why = {**(result.why or {}), **(claimed.why or {})} or None
+    result.blocks = [*(result.blocks or []), *all_blocks(claimed.blocked, claimed.skipped or {})]
     result.reason = claimed.reason or _why_nothing_was_dialed(inputs, claimed)
     result.status = "skipped" if result.reason else "ok"
     if result.reason is None:

@@ -20,7 +20,7 @@ from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import MAX_PAGES, ContactPage
 from streamdialer.ledger.types import LoadResult
-from streamdialer.model import CampaignSettings, Contact, normalise_id
+from streamdialer.model import Block, CampaignSettings, Contact, normalise_id
 from streamdialer.observability.metrics import CONTACT_FIELDS_UNREAD, CONTACTS_UNREAD
 from streamdialer.rules.caps import caps_of
 from streamdialer.rules.retry import RetryPlan, retry_plan
@@ -68,6 +68,8 @@ class RefillResult(msgspec.Struct):
     """Why a part of the list is missing, '' when nothing is."""
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     """Contacts that may not be called, or not now, by reason."""
+    blocked: list[Block] = []
+    """Those of them that rules forbid, by rule."""
     final: Counter[str] = msgspec.field(default_factory=Counter)
     """Contacts that are final here and pending in the backend, by reason."""
 
@@ -387,6 +389,7 @@ class Refill:
         total.final.update(loaded.final)
         total.waiting += loaded.waiting
         total.refused.update(loaded.refused)
+        total.blocked += loaded.blocked
         total.unreadable += len(page.unreadable)
         total.not_asked += len(page.not_asked)
         total.first_unreadable = total.first_unreadable or next(iter(page.unreadable), "")

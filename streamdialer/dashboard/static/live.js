@@ -8,6 +8,11 @@ document.addEventListener("submit", (event) => {
   else sent.set(event.target, event.timeStamp);
 });
 
+// The server writes times in the time zone that the browser names.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const isNewZone = zone && !document.cookie.split("; ").includes(`zone=${encodeURIComponent(zone)}`);
+if (isNewZone) document.cookie = `zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; SameSite=Strict`;
+
 (() => {
   const live = document.getElementById("live");
   const offline = document.getElementById("offline");
@@ -77,5 +82,6 @@ document.addEventListener("submit", (event) => {
     setTimeout(keepFresh, Number(live.dataset.every));
   }
 
-  setTimeout(keepFresh, Number(live.dataset.every));
+  if (isNewZone) keepFresh();
+  else setTimeout(keepFresh, Number(live.dataset.every));
 })();

@@ -94,6 +94,7 @@ local function stays_finished(contact, shown, is_tried_again)
   return false
 end
 
+local blocked = {}
 local function count_refused(reason) answer.refused[reason] = (answer.refused[reason] or 0) + 1 end
 
 for i = 9, #ARGV, 9 do
@@ -124,6 +125,7 @@ for i = 9, #ARGV, 9 do
     apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
     if record.dnc then
       count_refused('do_not_call')
+      note_blocked(blocked, contact, { reason = 'do_not_call' })
       set_state(contact, record, 'final', math.huge)
       enqueue_update(contact, 'do_not_call', nil, nil)
     elseif problem ~= '' then
@@ -145,6 +147,7 @@ for i = 9, #ARGV, 9 do
       local refusal = hours_refusal(opening_of(hours, contact, record) or {}) -- the claim asks for hours not known here
       if refusal then
         count_refused(refusal.reason)
+        note_blocked(blocked, contact, refusal)
         apply_refusal(contact, record, refusal)
       else
         answer.added = answer.added + 1
@@ -159,4 +162,5 @@ if answer.added > 0 or answer.waiting > 0 or next(answer.refused) then
   redis.call('HDEL', totals, 'exhausted') -- the campaign goes on, and ends another time (publish_exhausted.lua)
 end
 write_public_hash()
+answer.blocked = encodable_blocks(blocked)
 return cjson.encode(answer)

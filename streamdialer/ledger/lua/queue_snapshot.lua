@@ -14,8 +14,19 @@ local is_adaptive = ARGV[1] == '1'
 local members = redis.call('ZRANGE', KEYS[4], 0, -1, 'WITHSCORES')
 local served = {}
 for i = 1, #members, 2 do served[members[i]] = tonumber(members[i + 1]) end
-local is_passed = {}
-for i = 6, #ARGV, 2 do is_passed[ARGV[i]] = true end
+local is_passed, pacing_of, limited_until = {}, {}, {}
+for first = 6, #ARGV, 2000 do -- Lua passes at most some thousand arguments
+  local ids, fields = {}, {}
+  for i = first, math.min(first + 1998, #ARGV), 2 do
+    is_passed[ARGV[i]] = true
+    ids[#ids + 1], fields[#fields + 1] = ARGV[i], 'c:' .. ARGV[i]
+  end
+  local pacings = redis.call('HMGET', KEYS[5], unpack(ids))
+  local limits = redis.call('HMGET', KEYS[6], unpack(fields))
+  for k, id in ipairs(ids) do
+    pacing_of[id], limited_until[id] = pacings[k] or '', tonumber(limits[k] or 0)
+  end
+end
 for id in pairs(served) do
   if not is_passed[id] then return 'queue_changed' end
 end
@@ -34,8 +45,8 @@ for i = 6, #ARGV, 2 do
     placed = redis.call('ZCARD', KEYS[at + 2]) + redis.call('ZCARD', KEYS[at + 3]),
     connected = redis.call('ZCARD', KEYS[at + 4]),
     served = served[id] or 0,
-    pacing = redis.call('HGET', KEYS[5], id) or '',
-    is_rate_limited = tonumber(redis.call('HGET', KEYS[6], 'c:' .. id) or 0) > ledger_ms,
+    pacing = pacing_of[id],
+    is_rate_limited = limited_until[id] > ledger_ms,
   }
   if is_adaptive then
     local ringing, sent = {}, redis.call('ZRANGE', KEYS[at + 3], 0, -1, 'WITHSCORES')

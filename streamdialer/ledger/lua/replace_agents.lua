@@ -147,13 +147,13 @@ for agent, record in pairs(found) do
     if not stands_here then change_queue(agent, record, queue, true) end
     local is_in_set = set_of[agent] == (record.s == 'available' and sets.free or sets.busy)
     if changed[agent] or not stands_here or not is_in_set then
-      save_agent(agent, record)
+      save_agent(agent, record, asked_ms)
       show_activity(agent, record)
     end
   elseif not is_outdated(record) then
     change_queue(agent, record, queue, false)
     if #record.q > 0 then
-      save_agent(agent, record)
+      save_agent(agent, record, asked_ms)
     else
       drop_call(record)
       redis.call('HDEL', agents, agent)

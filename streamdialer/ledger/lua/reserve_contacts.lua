@@ -130,12 +130,13 @@ local terms = {
 -- the backend. Returns the limit that ended it.
 local MAX_UNVERIFIED = 200
 local function reserve_ready()
-  local unverified, stale, skipped, why, moved = 0, {}, {}, {}, 0
+  local unverified, stale, skipped, why, moved, blocked = 0, {}, {}, {}, 0, {}
   local function end_with(its_limit)
     if unverified > 0 then skipped.needs_verification = unverified end
     if count_set_aside() > 0 then skipped.agent_not_free = count_set_aside() end
     answer.skipped = next(skipped) and skipped or nil
     answer.why = next(why) and why or nil
+    answer.blocked = encodable_blocks(blocked)
     answer.stale = #stale > 0 and stale or nil
     return its_limit
   end
@@ -157,6 +158,7 @@ local function reserve_ready()
       skipped[reason] = (skipped[reason] or 0) + 1
       why[reason] = why[reason] or refusal.detail
       moved = moved + 1
+      if reason ~= 'in_call' and reason ~= 'max_attempts' then note_blocked(blocked, contact, refusal) end
       apply_refusal(contact, record, refusal)
     elseif agent and not take_agent(agent, free_agents) then
       moved = moved + 1

@@ -12,10 +12,10 @@ import msgspec
 from streamdialer.errors import CampaignError
 from streamdialer.operations.list_file.columns import Columns
 from streamdialer.operations.list_file.sheet import Sheet
-from streamdialer.operations.list_file.text import TEXT_SHOWN, BadLine, Line
+from streamdialer.operations.list_file.text import TEXT_SHOWN, BadLine, Line, has_text
 from streamdialer.rules.any_json import NO_WORDS, YES_WORDS
 from streamdialer.rules.number_text import NO_NUMBER
-from streamdialer.rules.numbers import Number, read_number
+from streamdialer.rules.numbers import Number
 from streamdialer.rules.zone_clock import read_zone
 
 _LIMITS: Final = {"subject": 200, "caller_id": 100, "region": 20}
@@ -61,9 +61,9 @@ class FileReader:
         cells, width = line.cells, len(line.cells)
         numbers: list[Number] = []
         problem = NO_NUMBER
-        for at in self._columns.phones:
-            if at < width and (raw := cells[at]) not in ("", None):
-                number = read_number(raw, self.country)
+        for at in self._columns.numbers.phones:
+            if at < width and has_text(cells[at]):
+                number = self._columns.numbers.read(line, at, self.country)
                 if not number.problem:
                     numbers.append(number)
                 elif not numbers and problem == NO_NUMBER:

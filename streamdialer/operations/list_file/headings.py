@@ -31,6 +31,26 @@ AREA_HEADINGS: Final = frozenset(
 """Headings of area codes beside numbers without them; `ac val` is the XML of the US registry."""
 WEAK_HEADINGS: Final = frozenset(("number", "numbers", "numero", "numeros", "num", "contact", "contacto"))
 """Headings of the numbers in a file that has no better one."""
+FIELDS: Final[dict[str, frozenset[str]]] = {
+    "priority": frozenset({"priority", "prioridad"}),
+    "timezone": frozenset({"timezone", "time zone", "tz", "zona horaria", "huso", "huso horario"}),
+    "region": frozenset({"region"}),
+    "do_not_call": frozenset({"do not call", "dnc", "no llamar", "lista negra"}),
+    "consent": frozenset(
+        {
+            "consent",
+            "consent at",
+            "consent date",
+            "consentimiento",
+            "fecha consentimiento",
+            "autoriza",
+            "autorizacion",
+        }
+    ),
+    "subject": frozenset({"subject", "asunto"}),
+    "caller_id": frozenset({"caller id", "callerid"}),
+}
+"""Headings of the other fields of a contact, in English and Spanish."""
 _WORD: Final = re.compile(r"[A-Z]?[^\W\dA-Z_]+|[A-Z]+(?![a-z])|\d+")
 """PhoneNumber and phone_number are two words each."""
 

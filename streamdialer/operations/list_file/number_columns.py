@@ -1,54 +1,72 @@
-"""Which columns of a do-not-call file have the numbers, or that it is not certain (pure).
+"""Which columns of a sheet have telephone numbers, or that it is not certain (pure).
 
-A number in the wrong column would be listed in place of a person's, so a guess is no answer: headings and values must
-agree, and no other column may have values that look like telephone numbers.
+Of contacts, the likely columns are taken: those whose values are numbers, whatever their headings say; the person sees
+what was found before anyone is called. Of do-not-call files only what is certain, because a number in the wrong column
+would be listed in place of a person's: headings and values must agree, and no other column may have numbers.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Collection, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import msgspec
 
 from streamdialer.errors import CannotBeDone
-from streamdialer.operations.list_file.columns import FIELDS, column_at, has_text, share_of_numbers
-from streamdialer.operations.list_file.headings import AREA_HEADINGS, WEAK_HEADINGS, is_of_ids, is_of_phones
+from streamdialer.operations.list_file.headings import (
+    AREA_HEADINGS,
+    FIELDS,
+    WEAK_HEADINGS,
+    is_of_ids,
+    is_of_phones,
+    normal_heading,
+)
 from streamdialer.operations.list_file.sheet import Sheet
-from streamdialer.operations.list_file.text import Line
-from streamdialer.rules.numbers import read_number
+from streamdialer.operations.list_file.text import Line, has_text, read_date
+from streamdialer.rules.numbers import Number, read_number
 
 _FEW: Final = 0.1
-"""With a smaller share of numbers, a column is not one of numbers."""
-_SAY: Final = "say --column with the heading or the position of the right one"
+"""With a smaller share of numbers, a column is certainly not one of numbers."""
+_HALF: Final = 0.5
+"""With this share or more, it likely is."""
+SAY_COLUMN: Final = "say --column with the heading or the position of the right one"
+_SAY_MAP: Final = "name it with --map phone=COLUMN"
 _OTHER_FIELDS: Final = frozenset[str]().union(*FIELDS.values())
+_NOT_ONE: Final = "not a phone number: with and without its area code it is another one"
 
 
 class NumberColumns(msgspec.Struct, frozen=True):
     phones: list[int]
     area: int | None = None
     """The column of area codes, which stand before the numbers."""
-    date: int | None = None
-    flag: int | None = None
-    """Of a change file: A adds the number, D takes it off."""
 
-    def number(self, line: Line, at: int) -> Any:
-        """The text of the number, with its area code."""
-        return f"{line.cells[self.area]}{line.cells[at]}" if self.area is not None else line.cells[at]
+    def read(
+        self,
+        line: Line,
+        at: int,
+        country: str,
+        reader: Callable[[object, str], Number] = read_number,
+    ) -> Number:
+        """The number in a phone column of the line, with its area code where it is not whole without."""
+        number = reader(line.cells[at], country)
+        code = line.cells[self.area] if self.area is not None and self.area < len(line.cells) else None
+        if not has_text(code):
+            return number
+        joined = reader(f"{code}{line.cells[at]}", country)
+        if joined.problem:
+            return joined if number.problem else number
+        if not number.problem and number.digits != joined.digits:
+            return Number("", problem=_NOT_ONE)
+        return joined
 
 
-def find_number_columns(sheet: Sheet, country: str, named: Sequence[str] = ()) -> NumberColumns:
+def find_certain_columns(sheet: Sheet, country: str, named: Sequence[str] = ()) -> NumberColumns:
     """`named`: headings, or positions from 1, of the columns with numbers, as a person has said.
 
     Raises CannotBeDone when it is not certain which columns have the numbers, or a named one is not there.
     """
-    if sheet.other_sheets:
-        raise CannotBeDone(
-            f"the workbook has more sheets with values ({', '.join(sheet.other_sheets)[:200]}): "
-            "save the one with the numbers as a file of its own"
-        )
     area = _area_column(sheet, country)
     if named:
         phones = [column_at(sheet.headings, each) for each in named]
@@ -56,25 +74,66 @@ def find_number_columns(sheet: Sheet, country: str, named: Sequence[str] = ()) -
         phones = _by_headings(sheet, country, area)
     else:
         phones = [1] if area is not None else _by_values(sheet, country)
-    columns = NumberColumns(phones, None if area in phones else area)
-    return _as_change(sheet, columns, is_named=bool(named))
+    return _with_area(sheet, country, phones, area)
+
+
+def find_likely_columns(
+    sheet: Sheet, country: str, named: Sequence[int], taken: Collection[int], most: int
+) -> NumberColumns:
+    """At most so many columns, none of those taken. `named`: positions from 0, as a person has said.
+
+    A heading alone is not believed: lists have ids of ten digits, and call them what they like. Headings decide between
+    several columns of numbers. Raises CannotBeDone when none is likely, or several are.
+    """
+    headings, area = sheet.headings, _area_column(sheet, country)
+    if named:
+        return _with_area(sheet, country, list(named), area)
+    found = [
+        at for at in _columns_of_numbers(sheet, country, area if country else None, _HALF) if at not in taken
+    ]
+    if by_heading := _named_by_headings(headings, found):
+        return _with_area(sheet, country, by_heading[:most], area)
+    no_ids = [at for at in found if not is_of_ids(headings[at])]
+    likely = [at for at in no_ids if not _is_counted_up(sheet, at)] or no_ids
+    if not likely:
+        raise CannotBeDone(
+            f"no column of the file has telephone numbers{_hint(sheet, country)}; {sheet.first_line()}: {_SAY_MAP}"
+        )
+    if len(likely) > 1 and not all(_is_international(sheet, at) for at in likely):
+        raise CannotBeDone(
+            f"{sheet.names(likely)} may have the telephone numbers; {sheet.first_line()}: {_SAY_MAP}"
+        )
+    return _with_area(sheet, country, likely[:most], area)
+
+
+def column_at(headings: list[str], wanted: str) -> int:
+    plain = normal_heading(wanted)
+    if plain in headings:
+        return headings.index(plain)
+    if wanted.isdecimal() and 1 <= int(wanted) <= len(headings):
+        return int(wanted) - 1
+    raise CannotBeDone(f"the file has no column {wanted}: it has {', '.join(headings)}"[:400])
+
+
+def _with_area(sheet: Sheet, country: str, phones: list[int], area: int | None) -> NumberColumns:
+    if area is None or area in phones:
+        return NumberColumns(phones)
+    if not country and not all(_is_international(sheet, at) for at in phones):
+        raise CannotBeDone(f"column {area + 1} has area codes: say of which country, such as --country US")
+    return NumberColumns(phones, area)
 
 
 def _area_column(sheet: Sheet, country: str) -> int | None:
     if sheet.has_headings:
-        found = next((at for at, heading in enumerate(sheet.headings) if heading in AREA_HEADINGS), None)
-    else:
-        found = 0 if 2 * sum(map(_has_area_code, sheet.sample)) > len(sheet.sample) else None
-    if found is None:
+        return next((at for at, heading in enumerate(sheet.headings) if heading in AREA_HEADINGS), None)
+    if 2 * sum(map(_has_area_code, sheet.sample)) <= len(sheet.sample):
         return None
-    if not country:
-        raise CannotBeDone(f"column {found + 1} has area codes: say of which country, such as --country US")
-    of_registry = next(filter(_has_area_code, sheet.sample), None)
-    if not sheet.has_headings and of_registry and not _is_north_american(of_registry, country):
+    of_registry = next(filter(_has_area_code, sheet.sample))
+    if not _is_north_american(of_registry, country):
         raise CannotBeDone(
             "columns 1 and 2 look like area codes and numbers of the US registry: say --country US"
         )
-    return found
+    return 0
 
 
 def _has_area_code(line: Line) -> bool:
@@ -87,88 +146,78 @@ def _is_north_american(line: Line, country: str) -> bool:
     return str(read_number(f"{line.cells[0]}{line.cells[1]}", country)).startswith("+1")
 
 
+def _named_by_headings(headings: list[str], among: Collection[int]) -> list[int]:
+    named = [at for at in among if is_of_phones(headings[at]) and not is_of_ids(headings[at])]
+    return named or [at for at in among if headings[at] in WEAK_HEADINGS][:1]
+
+
 def _by_headings(sheet: Sheet, country: str, area: int | None) -> list[int]:
     headings = sheet.headings
-    named = [at for at, heading in enumerate(headings) if is_of_phones(heading) and not is_of_ids(heading)]
-    named = named or [at for at, heading in enumerate(headings) if heading in WEAK_HEADINGS][:1]
+    named = _named_by_headings(headings, range(len(headings)))
     if not named:
-        raise CannotBeDone(f"no heading of the file names phone numbers; {_seen(sheet)}: {_SAY}")
+        raise CannotBeDone(f"no heading of the file names phone numbers; {sheet.first_line()}: {SAY_COLUMN}")
     others = [
         at
-        for at in _columns_of_numbers(sheet, country)
+        for at in _columns_of_numbers(sheet, country, None, _FEW)
         if at not in (*named, area)
         and headings[at] not in _OTHER_FIELDS
         and (is_of_phones(headings[at]) or not is_of_ids(headings[at]))
     ]
     if others:
-        raise CannotBeDone(f"{_name(sheet, others)} may have phone numbers, too; {_seen(sheet)}: {_SAY}")
+        raise CannotBeDone(
+            f"{sheet.names(others)} may have phone numbers, too; {sheet.first_line()}: {SAY_COLUMN}"
+        )
     return named
 
 
 def _by_values(sheet: Sheet, country: str) -> list[int]:
     if len(sheet.headings) == 1:
         return [0]
-    found = _columns_of_numbers(sheet, country)
+    found = _columns_of_numbers(sheet, country, None, _FEW)
     if not found:
-        raise CannotBeDone(f"no column of the file has phone numbers; {_seen(sheet)}: {_SAY}")
+        raise CannotBeDone(f"no column of the file has phone numbers; {sheet.first_line()}: {SAY_COLUMN}")
     if len(found) > 1 and not all(_is_international(sheet, at) for at in found):
-        raise CannotBeDone(f"{_name(sheet, found)} may have the phone numbers; {_seen(sheet)}: {_SAY}")
+        raise CannotBeDone(
+            f"{sheet.names(found)} may have the phone numbers; {sheet.first_line()}: {SAY_COLUMN}"
+        )
     return found
 
 
-def _columns_of_numbers(sheet: Sheet, country: str) -> list[int]:
-    return [
-        at
-        for at in range(len(sheet.headings))
-        if share_of_numbers(sheet.sample, at, country) >= _FEW and not all(map(_is_date, _values(sheet, at)))
-    ]
-
-
-def _is_international(sheet: Sheet, at: int) -> bool:
-    return all(str(value).strip().startswith("+") for value in _values(sheet, at))
-
-
-def _as_change(sheet: Sheet, columns: NumberColumns, *, is_named: bool) -> NumberColumns:
-    """With the columns of a change file (number, date, A or D), if it is one."""
-    rest = [at for at in range(len(sheet.headings)) if at not in (*columns.phones, columns.area)]
-    flags = [at for at in rest if {str(value).strip().upper() for value in _values(sheet, at)} <= {"A", "D"}]
-    flags = [at for at in flags if _values(sheet, at)]
-    dates = [at for at in rest if at not in flags and all(map(_is_date, _values(sheet, at)))]
-    if len(rest) == 2 and len(flags) == len(dates) == len(columns.phones) == 1:
-        return msgspec.structs.replace(columns, date=dates[0], flag=flags[0])
-    has_removed = any(str(value).strip().upper() == "D" for at in flags for value in _values(sheet, at))
-    if has_removed and not is_named:
-        raise CannotBeDone(
-            f"{_name(sheet, flags)} has A or D, as a change file has, but a change file is number, date, A or D; "
-            f"{_seen(sheet)}: {_SAY} if all numbers are to be listed"
-        )
-    return columns
+def _columns_of_numbers(sheet: Sheet, country: str, area: int | None, least_share: float) -> list[int]:
+    """Those of whose values at least that share are numbers, with the area codes where there are any."""
+    columns = NumberColumns([], area)
+    found = []
+    for at in range(len(sheet.headings)):
+        if at == area:
+            continue
+        lines = [line for line in sheet.sample if at < len(line.cells) and has_text(line.cells[at])]
+        numbers = sum(not columns.read(line, at, country).problem for line in lines)
+        if lines and numbers >= least_share * len(lines) and not all(map(_is_date, sheet.values(at))):
+            found.append(at)
+    return found
 
 
 def _is_date(value: Any) -> bool:
     return read_date(value) is not None
 
 
-def read_date(value: Any) -> datetime | None:
-    """The instant of a date in ISO 8601 (2026-11-26, 20261126, 2026-11-26T10:15:00) from 1990 on."""
-    try:
-        at = datetime.fromisoformat(str(value).strip()).replace(tzinfo=None)
-    except ValueError:
-        return None
-    return at if date(1990, 1, 1) <= at.date() < date(2100, 1, 1) else None
+def _is_international(sheet: Sheet, at: int) -> bool:
+    return all(str(value).strip().startswith("+") for value in sheet.values(at))
 
 
-def _values(sheet: Sheet, at: int) -> list[Any]:
-    return [line.cells[at] for line in sheet.sample if at < len(line.cells) and has_text(line.cells[at])]
+def _is_counted_up(sheet: Sheet, at: int) -> bool:
+    """Whether each value is one more than the one before: numbers of rows."""
+    values = [str(value) for value in sheet.values(at)]
+    if len(values) < 3 or not all(value.isdecimal() for value in values):
+        return False
+    return all(int(after) - int(before) == 1 for before, after in pairwise(values))
 
 
-def _name(sheet: Sheet, columns: Sequence[int]) -> str:
-    names = [f"{at + 1} ({sheet.headings[at]})" if sheet.has_headings else str(at + 1) for at in columns]
-    return f"column{'s' * (len(columns) > 1)} {' and '.join(names)}"
-
-
-def _seen(sheet: Sheet) -> str:
-    """The first line with values, and the headings."""
-    first = next((line for line in sheet.sample if not line.problem), sheet.sample[0])
-    headings = f"headings {', '.join(sheet.headings)}; " if sheet.has_headings else ""
-    return f"{headings}line {first.line} is {first.text[:100]!r}"[:300]
+def _hint(sheet: Sheet, country: str) -> str:
+    """Why a column that is called so has none."""
+    for at, heading in enumerate(sheet.headings):
+        if is_of_phones(heading):
+            for value in sheet.values(at):
+                if problem := read_number(value, country).problem:
+                    return f" ({heading}: {str(value)[:40]} is {problem})"
+    return ""

@@ -6,7 +6,7 @@ The file may be packed with zip or gzip. Memory does not grow with it.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any, BinaryIO, Final, Literal
@@ -16,7 +16,7 @@ import msgspec
 from streamdialer.errors import CannotBeDone
 from streamdialer.operations.list_file.archive import ZIP, unpacked
 from streamdialer.operations.list_file.headings import normal_heading
-from streamdialer.operations.list_file.text import Line, encoding_of, read_lines, read_text
+from streamdialer.operations.list_file.text import Line, encoding_of, has_text, read_lines, read_text
 from streamdialer.operations.list_file.workbook import read_workbook
 from streamdialer.operations.list_file.xml_rows import read_xml
 
@@ -43,11 +43,24 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
     sample: list[Line]
     lines: Iterator[Line]
     """All lines with values, also those of the sample."""
-    other_sheets: list[str] = []
-    """Of a workbook: sheets with values that are not read."""
     source: BinaryIO
     size: int
     """In bytes; 0 where the position in the source says nothing of the lines read."""
+
+    def values(self, at: int) -> list[Any]:
+        """Those of the sample in one column."""
+        return [line.cells[at] for line in self.sample if at < len(line.cells) and has_text(line.cells[at])]
+
+    def names(self, columns: Sequence[int]) -> str:
+        """For people: the positions from 1, with the headings."""
+        names = [f"{at + 1} ({self.headings[at]})" if self.has_headings else str(at + 1) for at in columns]
+        return f"column{'s' * (len(columns) > 1)} {' and '.join(names)}"
+
+    def first_line(self) -> str:
+        """For people: the headings, and the first line with values."""
+        first = next((line for line in self.sample if not line.problem), self.sample[0])
+        headings = f"headings {', '.join(self.headings)}; " if self.has_headings else ""
+        return f"{headings}line {first.line} is {first.text[:100]!r}"[:300]
 
     def position(self, line: int) -> int:
         """How far it is read: bytes, or lines where the size is 0."""
@@ -65,8 +78,7 @@ def open_sheet(source: BinaryIO) -> Iterator[Sheet]:
         encoding = encoding_of(head)
         start = head.decode(encoding, "ignore").lstrip("\ufeff \t\r\n")[:1]
         if head.startswith(ZIP):
-            headings, lines, others = read_workbook(file)
-            yield _sheet(file, 0, "XLSX", headings, lines, other_sheets=others)
+            yield _sheet(file, 0, "XLSX", *read_workbook(file))
         elif start == "<":
             rows = (
                 (row.line, "\t".join(row.values.values()), row.values, row.problem) for row in read_xml(file)

@@ -11,6 +11,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from datetime import date, datetime
 from itertools import chain
 from typing import Any, BinaryIO, Final
 
@@ -39,6 +40,19 @@ class Line(msgspec.Struct, frozen=True):
     """As it stands in the file, for the report of bad lines."""
     problem: str = ""
     """Why it has no cells."""
+
+
+def has_text(cell: Any) -> bool:
+    return cell is not None and str(cell).strip() != ""
+
+
+def read_date(cell: Any) -> datetime | None:
+    """The instant of a date in ISO 8601 (2026-11-26, 20261126, 2026-11-26T10:15:00) from 1990 on."""
+    try:
+        at = datetime.fromisoformat(str(cell).strip()).replace(tzinfo=None)
+    except ValueError:
+        return None
+    return at if date(1990, 1, 1) <= at.date() < date(2100, 1, 1) else None
 
 
 class BadLine(msgspec.Struct, frozen=True):

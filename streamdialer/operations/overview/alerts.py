@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from streamdialer.broker.heartbeat import KnownProcess
 from streamdialer.ledger.serial_api import SerialApi
 from streamdialer.operations.overview.views import Alert, CampaignOverview
+from streamdialer.operations.phrase import Phrase
 
 ALARMING: Final = {
     "no_call_events",
@@ -18,6 +20,7 @@ ALARMING: Final = {
     "backend_refused",
     "server_unknown",
     "no_decisions",
+    "registry_outdated",
 }
 """Reasons for which a campaign is not dialed until an operator corrects something."""
 
@@ -38,24 +41,35 @@ def alerts_of(
     campaigns: Sequence[CampaignOverview],
     replicas: Sequence[KnownProcess],
     dead: int,
+    registries: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Alert]:
     """Errors first. `server` is the hash of that name, `api_pause` when the pause of who places
-    calls ends, the code of why, and what it said.
+    calls ends, the code of why, and what it said, `registries` what a campaign's registries will stop.
 
     Times are ledger ms.
     """
     alerts = [
         *_of_servers(now_ms, server, api_pause),
-        *_of_campaigns(campaigns),
+        *_of_campaigns(campaigns, registries),
         *_of_replicas(campaigns, replicas),
     ]
     if serial_api:
-        text = f"the Dialer API places calls one after the other: {serial_api.sentence()}"
+        delays = Phrase(
+            "{late} of the last {begun} calls that rang did so long after their request, "
+            "the slowest after {seconds:.0f} s",
+            late=serial_api.late,
+            begun=serial_api.begun,
+            seconds=serial_api.longest_ms / 1000,
+        )
+        text = Phrase("the Dialer API places calls one after the other: {delays}", delays=delays)
         alerts.append(Alert("warning", "serial_api", text))
     if dead:
-        alerts.append(
-            Alert("warning", "dead_letters", f"{dead} dead letters: `streamdialer dead list` shows them")
+        text = Phrase.counted(
+            "{number} dead letter: `streamdialer dead list` shows it",
+            "{number} dead letters: `streamdialer dead list` shows them",
+            dead,
         )
+        alerts.append(Alert("warning", "dead_letters", text))
     return sorted(alerts, key=lambda alert: alert.level != "error")
 
 
@@ -67,24 +81,38 @@ def _of_servers(
         yield Alert(
             "error",
             "data_loss",
-            "Redis was restarted, emptied or replaced: nothing is dialed for "
-            f"{math.ceil(hold_ms / 1000)} s, so that calls that it may have forgotten can end",
+            Phrase(
+                "Redis was restarted, emptied or replaced: nothing is dialed for {seconds} s, "
+                "so that calls that it may have forgotten can end",
+                seconds=math.ceil(hold_ms / 1000),
+            ),
         )
     until, reason, detail = api_pause
     pause_ms = int(float(until or 0)) - now_ms
     if pause_ms > 0:
         code = reason or "dialer_api_down"
-        next_try = f"the next try is in {math.ceil(pause_ms / 1000)} s"
-        yield Alert("error", code, f"{API_TROUBLE[code]}: {next_try}" + (f" ({detail})" if detail else ""))
+        text = Phrase(
+            "{trouble}: the next try is in {seconds} s{detail}",
+            trouble=Phrase(API_TROUBLE[code]),
+            seconds=math.ceil(pause_ms / 1000),
+            detail=f" ({detail})" if detail else "",
+        )
+        yield Alert("error", code, text)
 
 
-def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:
+def _of_campaigns(
+    campaigns: Sequence[CampaignOverview], registries: Mapping[str, Sequence[str]]
+) -> Iterable[Alert]:
     for campaign in campaigns:
         if campaign.refused_updates is not None:
             yield Alert(
                 level="warning",
                 code="updates_refused",
-                text=f"campaign {campaign.campaign_id}: {campaign.refused_updates.sentence()}",
+                text=Phrase(
+                    "campaign {campaign}: {sentence}",
+                    campaign=campaign.campaign_id,
+                    sentence=campaign.refused_updates.sentence(),
+                ),
                 campaign_id=campaign.campaign_id,
             )
         if campaign.reason == "auto_paused":
@@ -94,12 +122,21 @@ def _of_campaigns(campaigns: Sequence[CampaignOverview]) -> Iterable[Alert]:
         id_, rate = campaign.campaign_id, campaign.abandon_rate
         if campaign.reason in ALARMING:
             yield Alert("error", campaign.reason or "", campaign.why, campaign_id=id_)
+        if campaign.reason != "registry_outdated":
+            for text in registries.get(str(id_), ()):
+                yield Alert("warning", "registry_age", f"campaign {id_}: {text}", campaign_id=id_)
         if rate is not None and rate.is_over_cap:
             yield Alert(
                 "warning",
                 "over_abandon_cap",
-                f"campaign {id_}: {rate.rate:.1%} of the people who answered within {rate.window_h} h "
-                f"found no agent, {rate.cap:.1%} are allowed",
+                Phrase(
+                    "campaign {campaign}: {rate:.1%} of the people who answered within {hours} h found no agent, "
+                    "{cap:.1%} are allowed",
+                    campaign=id_,
+                    rate=rate.rate,
+                    hours=rate.window_h,
+                    cap=rate.cap,
+                ),
                 campaign_id=id_,
             )
 
@@ -109,16 +146,22 @@ def _of_replicas(campaigns: Sequence[CampaignOverview], replicas: Sequence[Known
     if any(campaign.status == "active" for campaign in campaigns):
         if "consume" not in roles:
             yield Alert(
-                "error", "no_replica", "no replica sends heartbeats: does `streamdialer consume` run?"
+                "error", "no_replica", Phrase("no replica sends heartbeats: does `streamdialer consume` run?")
             )
         if "tick" not in roles:
             yield Alert(
-                "warning", "no_producer", "no tick producer sends heartbeats: does `streamdialer tick` run?"
+                "warning",
+                "no_producer",
+                Phrase("no tick producer sends heartbeats: does `streamdialer tick` run?"),
             )
     for replica in replicas:
         if replica.is_silent:
             yield Alert(
                 "warning",
                 "replica_silent",
-                f"{replica.name} has sent no heartbeat for {replica.last_seen_s:.0f} s: has it died?",
+                Phrase(
+                    "{replica} has sent no heartbeat for {seconds:.0f} s: has it died?",
+                    replica=replica.name,
+                    seconds=replica.last_seen_s,
+                ),
             )

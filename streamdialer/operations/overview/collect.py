@@ -12,7 +12,7 @@ from streamdialer.broker.connection import server_ms
 from streamdialer.broker.heartbeat import KnownProcess, read_replicas
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.scripts import Scripts
-from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
+from streamdialer.consumers.dialing.queue_pacing import CampaignPacing, read_pacing
 from streamdialer.ledger.abandon_rates import AbandonCounts, read_abandon_counts
 from streamdialer.ledger.samples import Sample, read_samples
 from streamdialer.ledger.serial_api import FIELDS as SERIAL_API
@@ -31,6 +31,7 @@ from streamdialer.operations.overview.views import (
     StreamOverview,
 )
 from streamdialer.operations.refused_updates import FIELDS, RefusedUpdates, read_refused_updates
+from streamdialer.operations.registry_ages import registry_warnings
 from streamdialer.operations.streams import StreamState, stream_states
 
 MAX_CAMPAIGNS: Final = 500
@@ -52,6 +53,8 @@ class _Details(msgspec.Struct, frozen=True):
     silent: int
     unconfirmed: int
     refused: RefusedUpdates | None
+    caps: str | None
+    """As its last tick saved them."""
 
 
 async def overview(scripts: Scripts, keys: Keys) -> Overview:
@@ -94,6 +97,10 @@ async def overview(scripts: Scripts, keys: Keys) -> Overview:
             campaigns=campaigns,
             replicas=replicas,
             dead=dead,
+            registries={
+                campaign: registry_warnings(detail.caps, server, now_ms)
+                for campaign, detail in zip(shown, details, strict=True)
+            },
         ),
     )
 
@@ -115,7 +122,7 @@ async def _details(
             pipe.zcard(keys.final(campaign))
             pipe.zcount(keys.dialing(campaign), "-inf", f"({ledger_ms}")
             pipe.hlen(keys.outbox(campaign))
-            pipe.hmget(keys.totals(campaign), list(FIELDS))
+            pipe.hmget(keys.totals(campaign), ["caps", *FIELDS])
         answers: list[Any] = await pipe.execute()
         details += [_read_details(ledger_ms, *answers[at : at + 7]) for at in range(0, len(answers), 7)]
     pipe = scripts.client.pipeline(transaction=False)
@@ -140,16 +147,18 @@ def _read_details(
     final: int,
     silent: int,
     unconfirmed: int,
-    refused: list[str | None],
+    totals: list[str | None],
 ) -> _Details:
+    caps, *refused = totals
     return _Details(
-        pacing=msgspec.json.decode(pacing, type=CampaignPacing) if pacing else None,
+        pacing=read_pacing(pacing) if pacing else None,
         newest=msgspec.json.decode(decisions[0][1]["record"], type=TickResult) if decisions else None,
         samples=read_samples(samples),
         final=final,
         silent=silent,
         unconfirmed=unconfirmed,
         refused=read_refused_updates(refused, ledger_ms),
+        caps=caps,
     )
 
 

@@ -27,6 +27,10 @@ class Agents(msgspec.Struct, frozen=True, kw_only=True):
     def logged_in(self) -> int:
         return self.free + self.busy + self.wrapup
 
+    @property
+    def known(self) -> int:
+        return self.logged_in + self.away
+
 
 class AbandonRate(msgspec.Struct, frozen=True, kw_only=True):
     """A campaign's abandon rate over the window of its rule pack, up to now; pacing uses the same numbers."""
@@ -160,7 +164,8 @@ class Alert(msgspec.Struct, frozen=True):
     """error: it stops dialing or loses calls; warning: look at it."""
     code: str
     """data_loss, dialer_api_down, dialer_api_credentials, asterisk_down, asterisk_credentials, over_abandon_cap,
-    auto_paused, updates_refused, no_replica, no_producer, replica_silent, dead_letters, or the campaign's reason."""
+    auto_paused, updates_refused, registry_age, no_replica, no_producer, replica_silent, dead_letters, or the campaign's
+    reason."""
     text: str
     """A sentence."""
     campaign_id: int | str | None = None

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from streamdialer.broker.connection import TRANSIENT, close, connect
 from streamdialer.broker.hangups import HangupRequests
-from streamdialer.broker.keys import CHANNEL, Keys
+from streamdialer.broker.keys import Keys
 from streamdialer.simulation.servers.backend import Backend
 from streamdialer.simulation.servers.dialer_api import DialerApi, OriginateRequest
 from streamdialer.simulation.servers.event_writer import Distort, EventWriter
@@ -158,7 +158,7 @@ class CallCentre:
         self.world.campaigns[campaign_id].status = fields["status"]
         client: Any = self._redis
         await client.hset(self.keys.campaign(str(campaign_id)), mapping=fields)
-        await client.publish(CHANNEL, f"campaign:{change}:{campaign_id}")
+        await client.publish(self.keys.channel, f"campaign:{change}:{campaign_id}")
 
     async def _take_calls_back(self) -> None:
         """Hangs up what the ledger wants no more, as the telephone system is asked to."""

@@ -16,7 +16,7 @@ import anyio
 import msgspec
 from redis.exceptions import RedisError
 
-from streamdialer.broker.connection import TRANSIENT, connect, keys_for
+from streamdialer.broker.connection import TRANSIENT, connect, keys_of
 from streamdialer.config import loading
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CampaignError, Unreachable
@@ -105,7 +105,7 @@ async def serve_telephones(settings: Settings, options: TelephoneOptions) -> Non
     # The dialer may have calls of an earlier run: neither their ids nor how they went come again.
     world = World(WorldConfig(), secrets.randbits(32), call_ids=f"call-{secrets.token_hex(4)}")
     config = CentreConfig(reply="immediate", dialer_api_port=options.port, serves_backend=False)
-    keys = keys_for(settings.redis_url, settings.contact_ids)
+    keys = keys_of(settings)
     client = connect(settings.redis_url)
     try:
         async with (

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.dialing.queue_pacing import CampaignPacing
+from streamdialer.consumers.dialing.queue_pacing import read_pacing
 from streamdialer.errors import CannotBeDone
 from streamdialer.ledger.history import PastCall, past_calls
 from streamdialer.operations.session import open_client
@@ -33,7 +33,7 @@ async def fit_campaign(settings: Settings, campaign: str, agents: int | None) ->
         raw: Any = await client.hget(keys.queue_pacing(queue), campaign)
         if not raw:
             raise CannotBeDone(f"campaign {campaign}: was never dialed here, or has been cleaned up")
-        pacing = msgspec.json.decode(raw, type=CampaignPacing)
+        pacing = read_pacing(raw)
         calls = await past_calls(client, keys, campaign)
         pipe = client.pipeline(transaction=True)  # agents move between the two sets
         pipe.zcard(keys.queue_free(queue))

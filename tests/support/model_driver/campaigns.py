@@ -45,9 +45,8 @@ class CampaignDriver(DriverBase):
             about = (campaign, row.contact)
             if about in self.ended_there and before is not None:
                 self.backend[about] = ("pending", self.backend[about][1])  # the list says so
-            if (
-                before is None or before.told is None
-            ):  # else it was not told of a call that is up: the end will tell it
+            if before is None or before.told in (None, "pending"):
+                # else it was not told of a call that is up: the end will tell it
                 self.ended_there.pop(about, None)
             if before is None and became not in ("ignored", "finished"):
                 shown = "no_answer" if row.reset else "pending"

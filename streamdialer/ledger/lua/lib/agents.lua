@@ -54,31 +54,56 @@ local function leave_team(agent, record)
   end
 end
 
--- Stores the record, and the agent in the sets of its queues.
-local function save_agent(agent, record)
-  local is_free, score = record.s == 'available', string.format('%.0f', record.t)
-  local team = #record.q > 1 and cjson.encode(record.q)
-  for _, queue in ipairs(record.q) do
-    local sets = queue_sets[queue]
-    local set, other = sets.busy, sets.free
-    if is_free then set, other = other, set end
-    redis.call('ZREM', other, agent)
-    redis.call('ZADD', set, score, agent)
-    redis.call('PEXPIRE', set, AGENT_TTL_MS)
-    for name, is_in in pairs({ freed = is_free and record.e ~= nil, guessed = record.g ~= nil }) do
-      if is_in then
-        redis.call('ZADD', sets[name], score, agent)
-        redis.call('PEXPIRE', sets[name], AGENT_TTL_MS)
-      else
-        redis.call('ZREM', sets[name], agent)
+local save_agent
+do
+  -- Counts the agent's conversations by the hour in which they begin, and their time by the hour in which they end.
+  --   ps, sn  the state that is counted, and since when
+  --   hr      'hour calls ms' for each of the last hours, one after the other
+  local KEPT_HOURS = 26 -- more than a day, wherever it begins
+  local function count_conversation(record, at)
+    if record.ps == record.s then return end
+    local calls, talk_ms = record.s == 'busy' and 1 or 0, record.ps == 'busy' and math.max(0, at - record.sn) or 0
+    record.ps, record.sn = record.s, at
+    if calls == 0 and talk_ms == 0 then return end
+    local now, kept = math.floor(at / 3600000), {}
+    for hour, its_calls, its_ms in string.gmatch(record.hr or '', '(%d+) (%d+) (%d+)') do
+      if tonumber(hour) == now then
+        calls, talk_ms = calls + its_calls, talk_ms + its_ms
+      elseif tonumber(hour) > now - KEPT_HOURS then
+        kept[#kept + 1] = string.format('%d %d %d', hour, its_calls, its_ms)
       end
     end
-    if team then
-      redis.call('ZADD', shared_agents, 0, shared_name(queue, team, is_free and 'f' or 'b', agent))
-      redis.call('ZREM', shared_agents, shared_name(queue, team, is_free and 'b' or 'f', agent))
-    end
+    kept[#kept + 1] = string.format('%d %d %.0f', now, calls, talk_ms)
+    record.hr = table.concat(kept, ' ')
   end
-  redis.call('HSET', agents, agent, cjson.encode(record))
+
+  -- Stores the record, and the agent in the sets of its queues. `at`: when its state has changed (nil: `record.t`).
+  function save_agent(agent, record, at)
+    count_conversation(record, at or record.t)
+    local is_free, score = record.s == 'available', string.format('%.0f', record.t)
+    local team = #record.q > 1 and cjson.encode(record.q)
+    for _, queue in ipairs(record.q) do
+      local sets = queue_sets[queue]
+      local set, other = sets.busy, sets.free
+      if is_free then set, other = other, set end
+      redis.call('ZREM', other, agent)
+      redis.call('ZADD', set, score, agent)
+      redis.call('PEXPIRE', set, AGENT_TTL_MS)
+      for name, is_in in pairs({ freed = is_free and record.e ~= nil, guessed = record.g ~= nil }) do
+        if is_in then
+          redis.call('ZADD', sets[name], score, agent)
+          redis.call('PEXPIRE', sets[name], AGENT_TTL_MS)
+        else
+          redis.call('ZREM', sets[name], agent)
+        end
+      end
+      if team then
+        redis.call('ZADD', shared_agents, 0, shared_name(queue, team, is_free and 'f' or 'b', agent))
+        redis.call('ZREM', shared_agents, shared_name(queue, team, is_free and 'b' or 'f', agent))
+      end
+    end
+    redis.call('HSET', agents, agent, cjson.encode(record))
+  end
 end
 
 -- The agent joins or leaves a queue. The caller saves the record, unless it stands in no queue any more.
@@ -116,6 +141,11 @@ end
 -- The guess was wrong: the call is another agent's.
 local function move_call(from_record, agent, record)
   local attempt = from_record.c
+  if from_record.ps == 'busy' then -- the conversation that was counted last
+    from_record.ps, from_record.hr = 'available', string.gsub(from_record.hr or '', '(%d+) (%d+)$', function(calls, ms)
+      return math.max(0, calls - 1) .. ' ' .. ms
+    end)
+  end
   from_record.s, from_record.c, from_record.g, from_record.d = 'available', nil, nil, nil
   give_call(agent, record, attempt, true)
 end

@@ -51,6 +51,9 @@ local function totals_of(attempt)
   sums.total_calls = 1
   if attempt.f.a or attempt.f.b then sums.answered_calls = 1 end
   if (attempt.f.a or attempt.f.b) and not attempt.f.m then sums.answered_by_person = 1 end
+  local number = math.min(attempt.n, 10) -- the last one counts all later attempts
+  sums['tried:' .. number] = 1
+  if sums.answered_by_person and attempt.d ~= 'abandoned' then sums['reached:' .. number] = 1 end
   if attempt.s == 'ended' then
     if counted[attempt.d] then sums[attempt.d] = 1 end
     if attempt.f.m and attempt.d ~= 'abandoned' then sums.machine = 1 end

@@ -19,6 +19,32 @@ local function find_refusal(contact, record, max_attempts, dnc_list, opening, ca
   return hours_refusal(opening) or cap_refusal(call_history, caps, contact, record) or in_call_refusal(contact, record)
 end
 
+-- Counts a refused contact with its rule in `blocked` ({reason, rule, count, contacts}), and names the first ones.
+local note_blocked
+do
+  local MAX_RULES, MAX_CONTACTS = 50, 50 -- of one answer: a tick's blocks are kept
+  function note_blocked(blocked, contact, refusal)
+    local rule, names, block = refusal.detail or '', 0, nil
+    for _, each in ipairs(blocked) do
+      names = names + #each.contacts
+      if each.reason == refusal.reason and each.rule == rule then block = each end
+    end
+    if not block and #blocked == MAX_RULES then return end
+    if not block then
+      block = { reason = refusal.reason, rule = rule, count = 0, contacts = {} }
+      blocked[#blocked + 1] = block
+    end
+    block.count = block.count + 1
+    if names < MAX_CONTACTS then block.contacts[#block.contacts + 1] = contact end
+  end
+end
+
+-- Returns the blocks for an answer, nil when there are none: cjson writes an empty table as an object.
+local function encodable_blocks(blocked)
+  for _, each in ipairs(blocked) do each.contacts = #each.contacts > 0 and each.contacts or nil end
+  return #blocked > 0 and blocked or nil
+end
+
 -- Whether the backend must be asked before the call: it has not shown the contact as pending for that long, or not
 -- since another campaign has called the person.
 local function needs_verification(contact, record, max_age_ms)

@@ -1,0 +1,127 @@
+"""Every text of a page is there in Spanish, and pages speak the browser's language and keep its time."""
+
+from __future__ import annotations
+
+import gettext
+import re
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from bench.messages import MO, missing, stored, template
+from streamdialer.config.settings import Settings
+from streamdialer.dashboard.language import language_of, zone_of
+from streamdialer.operations.phrase import Phrase
+from tests.support.dashboard_fixture import KEYS, know_campaign, visiting
+
+PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\w+(?::[^}]*)?\}")
+
+
+class Request:
+    """As much of a request as the functions read."""
+
+    def __init__(self, language: str = "", **cookies: str) -> None:
+        self.headers = {"Accept-Language": language}
+        self.cookies = cookies
+
+
+def test_every_text_has_its_spanish() -> None:
+    catalog = stored()
+    texts = {each.id for each in template() if each.id}
+    assert len(texts) > 300
+    assert {each.id for each in catalog if each.id} == texts, "run `python -m bench.messages`"
+    assert missing(catalog) == []
+    assert not [each.id for each in catalog if each.fuzzy and each.id]
+
+
+def forms(text: Any) -> tuple[str, ...]:
+    """One text, or those of one and of several."""
+    return (text,) if isinstance(text, str) else tuple(text)
+
+
+def test_no_translation_names_a_value_that_is_not_there() -> None:
+    for each in stored():
+        if each.id and each.id != "{detail}":  # that one has the words of the code as well
+            english = forms(each.id)[-1]
+            for text in forms(each.string):
+                assert set(PLACEHOLDER.findall(text)) == set(PLACEHOLDER.findall(english)), english
+                assert text.count("`") == english.count("`"), english
+
+
+def test_the_compiled_catalogue_is_the_one_in_the_text_file() -> None:
+    with MO.open("rb") as file:
+        compiled = gettext.GNUTranslations(file)
+    for each in stored():
+        one, several = forms(each.id)[0], forms(each.id)[-1]
+        if one != several:
+            assert [compiled.ngettext(one, several, number) for number in (1, 2)] == list(forms(each.string))
+        elif one:
+            assert compiled.gettext(one) == each.string
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", "en"),
+        ("es", "es"),
+        ("es-MX,es;q=0.9,en;q=0.8", "es"),
+        ("en-GB,en;q=0.9,es;q=0.8", "en"),
+        ("de,es;q=0.5,en;q=0.4", "es"),
+        ("de", "en"),
+        ("es;q=0", "en"),
+        ("es;q=nonsense,;;,*", "en"),
+        ("estonian", "en"),
+    ],
+)
+def test_the_browser_chooses_the_language(header: str, language: str) -> None:
+    request: Any = Request(header)
+    assert language_of(request) == language
+
+
+@pytest.mark.parametrize(
+    ("cookie", "zone"),
+    [
+        ("America/Bogota", "America/Bogota"),
+        ("America%2FBogota", "America/Bogota"),
+        ("", "UTC"),
+        ("Mars/Olympus", "UTC"),
+        ("../../etc/passwd", "UTC"),
+        ("/etc/passwd", "UTC"),
+        ("a\0b", "UTC"),
+        ("America", "UTC"),
+        ("x" * 5000, "UTC"),
+    ],
+)
+def test_the_browser_names_the_time_zone(cookie: str, zone: str) -> None:
+    request: Any = Request(zone=cookie)
+    assert zone_of(request).key == zone
+
+
+def test_a_phrase_is_english_text_that_can_be_translated_with_its_values() -> None:
+    with MO.open("rb") as file:
+        spanish = gettext.GNUTranslations(file)
+    status = Phrase("paused")
+    phrase = Phrase("Campaign {campaign} is now {status}.", campaign=7, status=status)
+    assert phrase == "Campaign 7 is now paused."
+    assert phrase.translated(spanish) == "Estado nuevo de la campaña 7: pausada."
+    days = [Phrase.counted("{number} day", "{number} days", number) for number in (1, 2)]
+    both = Phrase.joined(days[0], ", ", days[1], Phrase.joined())
+    assert (both, both.translated(spanish)) == ("1 day, 2 days", "1 día, 2 días")
+    assert Phrase("no {value}: {it}").translated(spanish) == "no {value}: {it}"
+
+
+async def test_pages_are_in_spanish_and_in_the_viewers_time(redis: Redis, settings: Settings) -> None:
+    await know_campaign(redis, status="paused")
+    async with visiting(settings) as visitor:
+        visitor.client.headers["Accept-Language"] = "es-CO"
+        visitor.client.cookies.set("zone", "America/Bogota")
+        page = (await visitor.get("/campaigns/7")).text
+        assert '<html lang="es"' in page
+        assert "La campaña 7 no se marca: su estado es &#39;paused&#39;, no «active»." in page
+        assert "horas: America/Bogota" in page
+        await visitor.send("/campaigns/7/start", back="/campaigns/7")
+        assert "Estado nuevo de la campaña 7: activa." in (await visitor.get("/campaigns/7")).text
+        assert "No se conoce la campaña 8." in (await visitor.get("/campaigns/8")).text
+        assert "¿Detener la campaña 7 para siempre?" in (await visitor.send("/campaigns/7/stop")).text
+    assert await redis.hget(KEYS.campaign("7"), "status") == "active"
