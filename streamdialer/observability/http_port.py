@@ -58,10 +58,10 @@ class _Connection(asyncio.Protocol):
         self.resume_writing = inner.resume_writing  # type: ignore[method-assign]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its base class
-        self._inner.connection_made(transport)
-        self._open[self] = transport
-        self._timer = asyncio.get_running_loop().call_later(self._max_s, transport.abort)
+        connection = cast("asyncio.Transport", transport)  # uvloop's is none by its class
+        self._inner.connection_made(connection)
+        self._open[self] = connection
+        self._timer = asyncio.get_running_loop().call_later(self._max_s, connection.abort)
         if len(self._open) > MAX_CONNECTIONS:
             _, oldest = self._open.popitem(last=False)
             oldest.abort()

@@ -94,7 +94,7 @@ def test_a_server_that_is_not_there_is_exit_code_3_in_one_line(run: Run, command
         3,
         UNREACHABLE,
         "cannot be reached",
-        "); is REDIS_URL right?",
+        "; is REDIS_URL right?",
     )
 
 
