@@ -20,7 +20,9 @@ def test_every_cause_is_in_the_table() -> None:
 
 
 def test_the_benchmark_has_a_row_for_every_policy_that_is_compared() -> None:
-    rows = re.findall(r"^\| `([\w:=,]+)` \| [*\d]", (DOCS / "pacing-benchmark.md").read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `([\w:=,]+)` \| [*\d]", (DOCS / "pacing-benchmark.md").read_text("utf-8"), re.MULTILINE
+    )
     assert sorted(rows) == sorted({*COMPARED_POLICIES, *BOUNDS})
 
 
