@@ -163,14 +163,12 @@ class DialerApi(Service):
         if campaign is None:
             return self._unknown(campaign_id)
         counts = self._world.auditor.campaigns[campaign_id]
-        contacts = self._world.contacts_of(campaign_id)
         agents = self._world.queues[campaign.queue_name].agents
         hours = self._clock() / 3600
         return json_reply(
             {
                 "campaign_id": campaign_id,
-                "total_contacts": len(contacts),
-                "pending_calls": sum(contact.status == "pending" for contact in contacts),
+                **self._contact_counts(campaign_id),
                 "active_calls": sum(call.campaign_id == campaign_id for call in self._world.live.values()),
                 "completed_calls": counts.completed,
                 "answered_calls": counts.answered_by_person,
@@ -184,6 +182,14 @@ class DialerApi(Service):
                 "agents_busy": sum(agent.state == "busy" for agent in agents),
             }
         )
+
+    def _contact_counts(self, campaign_id: Id) -> dict[str, int]:
+        """None when the lists are another backend's."""
+        if not self._config.serves_backend:
+            return {}
+        contacts = self._world.contacts_of(campaign_id)
+        pending = sum(contact.status == "pending" for contact in contacts)
+        return {"total_contacts": len(contacts), "pending_calls": pending}
 
     async def _health(self, _request: web.Request) -> web.Response:
         return json_reply({"status": "healthy", "active_calls": len(self._world.live)})
