@@ -1,5 +1,3 @@
-"""The version of this program, for its package too."""
+"""The version of this program, for its package too: hatchling reads the line as it stands, without a type."""
 
-from typing import Final
-
-__version__: Final = "0.1.0"
+__version__ = "0.1.0"
