@@ -19,8 +19,6 @@ ALWAYS = (
     "calls: mark_sent.lua",
     "calls: POST calls/originate",
     "calls: settle_originate.lua",
-    "calls acknowledging: ack_delete.lua",
-    "events: accept_preview.lua",
 )
 SAMPLE = 2
 TRIES = 4
