@@ -19,7 +19,7 @@ from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.ledger_fixture import LedgerWorld
 
-pytest_plugins = ["tests.support.cli"]
+pytest_plugins = ["tests.support.cli", "tests.support.cluster"]
 hypothesis_settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis_settings.load_profile("same")
 """The same examples in every run, however slow the machine; `--hypothesis-profile default` draws others."""

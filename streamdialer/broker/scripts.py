@@ -60,13 +60,15 @@ def _piece(package: str, name: str) -> str:
 class Script:
     """One `.lua` file of a package, joined with the pieces named in its `-- uses:` line."""
 
-    def __init__(self, package: str, name: str) -> None:
+    def __init__(self, package: str, name: str, *, only_reads: bool = False) -> None:
+        """One that only reads also runs for a user of Redis who may not write."""
         folder = resources.files(package) / "lua"
         body = (folder / f"{name}.lua").read_text("utf-8")
         uses = [line for line in body.splitlines() if line.startswith("-- uses:")]
         names = [name for line in uses for name in line.removeprefix("-- uses:").split()]
         pieces = [_piece(package, name) for name in names]
         self.name = name
+        self.only_reads = only_reads
         self.source = "\n".join([*pieces, body])
         self.seconds = SCRIPT_SECONDS.labels(name)
         self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
@@ -92,6 +94,8 @@ class Scripts:
         self._queue: deque[_Call] = deque()
         self._set_aside = set[_Call]()
         """Calls that write to a stream which takes no entry now."""
+        self._has_read_only = True
+        """Whether the server has EVALSHA_RO, which Redis 6.2 has not."""
         self._has_calls = asyncio.Event()
         self._servers: list[asyncio.Task[None]] = []
 
@@ -160,6 +164,8 @@ class Scripts:
                 for call, answer in zip(batch, answers, strict=True):
                     if isinstance(answer, NoScriptError):
                         missing[call.script.sha] = call.script
+                    elif call.script.only_reads and "unknown command" in str(answer):
+                        self._has_read_only = False
                     elif self._patient and stream_is_exhausted(answer):
                         self._repeat_later(call)
                         repeated_later.add(call)
@@ -206,12 +212,17 @@ class Scripts:
         if is_cluster(self.client):  # its pipelines do not take EVALSHA
             return await asyncio.gather(
                 *(
-                    self.client.evalsha(call.script.sha, len(call.keys), *call.keys, *map(str, call.args))
+                    self._evalsha(self.client, call)(
+                        call.script.sha, len(call.keys), *call.keys, *map(str, call.args)
+                    )
                     for call in batch
                 ),
                 return_exceptions=True,
             )
         pipe = self.client.pipeline(transaction=False)
         for call in batch:
-            pipe.evalsha(call.script.sha, len(call.keys), *call.keys, *call.args)
+            self._evalsha(pipe, call)(call.script.sha, len(call.keys), *call.keys, *call.args)
         return await pipe.execute(raise_on_error=False)
+
+    def _evalsha(self, client: Any, call: _Call) -> Any:
+        return client.evalsha_ro if call.script.only_reads and self._has_read_only else client.evalsha

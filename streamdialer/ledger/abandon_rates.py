@@ -10,7 +10,7 @@ import msgspec
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts
 
-ABANDON_METRICS: Final = Script("streamdialer.ledger", "abandon_metrics")
+ABANDON_METRICS: Final = Script("streamdialer.ledger", "abandon_metrics", only_reads=True)
 HOURS_PER_SCRIPT: Final = 750
 """At least one campaign's: the longest window has 720."""
 

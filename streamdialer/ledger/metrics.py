@@ -12,7 +12,7 @@ from streamdialer.ledger.abandon_rates import AbandonCounts, read_abandon_counts
 from streamdialer.observability import metrics
 
 STREAM_METRICS, CAMPAIGN_METRICS = (
-    Script("streamdialer.ledger", name) for name in ("stream_metrics", "campaign_metrics")
+    Script("streamdialer.ledger", name, only_reads=True) for name in ("stream_metrics", "campaign_metrics")
 )
 SCAN_BATCH: Final = 1000
 """Campaigns that one reading covers."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import resources
@@ -37,13 +37,13 @@ from streamdialer.model import has_agents, normalise_id
 from streamdialer.operations.asterisk_doctor import check_asterisk
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known
 from streamdialer.operations.decisions import decisions, dial_status
-from streamdialer.operations.finding import Finding
+from streamdialer.operations.finding import Check, Finding, Findings
 from streamdialer.operations.number_countries import check_number_countries
+from streamdialer.operations.redis_doctor import redis_server_checks, server_info
 from streamdialer.operations.registries import check_registries
 from streamdialer.operations.streams import StreamState, stream_states
 from streamdialer.operations.zone_data import check_zone_data
 
-MIN_VERSION: Final = (6, 2)
 CLOCK_TOLERANCE_S: Final = 1.0
 SAMPLE_SIZE: Final = 5
 QUEUES_AND_TRUNKS_OF: Final = 20
@@ -62,10 +62,6 @@ class Diagnosis(msgspec.Struct, frozen=True):
     @property
     def is_healthy(self) -> bool:
         return all(finding.level != "fail" for finding in self.findings)
-
-
-Findings = AsyncIterator[Finding]
-Check = Callable[[], Findings]
 
 
 async def run_checks(settings: Settings) -> Diagnosis:
@@ -103,10 +99,8 @@ async def run_checks(settings: Settings) -> Diagnosis:
 
 def _redis_checks(client: Redis, keys: Keys, settings: Settings) -> dict[str, Check]:
     checks: dict[str, Check] = {
-        "version": lambda: _version(client),
+        **redis_server_checks(client, keys),
         "layout": lambda: _layout(client, keys),
-        "persistence": lambda: _persistence(client),
-        "eviction": lambda: _eviction(client),
         "writes": lambda: _writes(client, keys),
         "memory": lambda: _memory(client, keys),
         "clock": lambda: _clock(client),
@@ -130,68 +124,11 @@ async def _run_check(name: str, check: Check) -> list[Finding]:
     return findings
 
 
-async def _info(client: Redis, section: str) -> dict[str, Any]:
-    answer: Awaitable[Any] = client.info(section)
-    return dict(await answer)
-
-
-async def _version(client: Redis) -> Findings:
-    info = await _info(client, "server")
-    name = str(info.get("server_name") or "redis")
-    own = str(info.get(f"{name}_version") or info.get("redis_version", "?"))
-    compatible = str(info.get("redis_version", "0"))
-    text = f"{name} {own}" + (f" (compatible with redis {compatible})" if own != compatible else "")
-    numbers = tuple(int(part) for part in compatible.split(".")[:2] if part.isdigit())
-    if numbers >= MIN_VERSION:
-        yield Finding("version", "ok", text)
-    else:
-        yield Finding("version", "fail", text, "upgrade to Redis 6.2 or newer, which has XAUTOCLAIM")
-
-
 async def _layout(client: Redis, keys: Keys) -> Findings:
     if reason := await why_refused(client, keys):
         yield Finding("layout", "fail", reason, "no program of this version may work with it")
     else:
         yield Finding("layout", "ok", f"{LAYOUT}, as this version writes it")
-
-
-async def _persistence(client: Redis) -> Findings:
-    info = await _info(client, "persistence")
-    statuses = {"append-only file": "aof_last_write_status", "snapshot": "rdb_last_bgsave_status"}
-    for name, status in statuses.items():
-        if info.get(status, "ok") != "ok":
-            text, remedy = (
-                f"the last write of the {name} failed",
-                "check the log and the disk of the Redis server",
-            )
-            yield Finding("persistence", "fail", text, remedy)
-    if int(info.get("aof_enabled", 0)):
-        yield Finding("persistence", "ok", "append-only file")
-        return
-    try:
-        answer: Any = await client.config_get("save")
-    except ResponseError as error:
-        text = f"no append-only file; Redis does not say whether it writes snapshots ({error})"
-    else:
-        snapshots = bool(answer.get("save"))
-        text = "snapshots only: a crash loses the attempts since the last snapshot" if snapshots else "none"
-    yield Finding("persistence", "warn", text, "set appendonly yes, so that a restart loses no attempt")
-
-
-async def _eviction(client: Redis) -> Findings:
-    policy = (await _info(client, "memory")).get("maxmemory_policy")
-    if policy is None:
-        answer: Any = await client.config_get("maxmemory-policy")
-        policy = answer.get("maxmemory-policy")
-    if policy == "noeviction":
-        yield Finding("eviction", "ok", "noeviction")
-    elif policy is None:
-        remedy = "make sure maxmemory-policy is noeviction"
-        yield Finding("eviction", "warn", "Redis does not say its policy", remedy)
-    else:
-        text = f"maxmemory-policy is {policy}: Redis would delete attempts when its memory is full"
-        remedy = "CONFIG SET maxmemory-policy noeviction, and set it in the configuration file too"
-        yield Finding("eviction", "fail", text, remedy)
 
 
 async def _writes(client: Redis, keys: Keys) -> Findings:
@@ -204,7 +141,7 @@ async def _writes(client: Redis, keys: Keys) -> Findings:
 
 
 async def _memory(client: Redis, keys: Keys) -> Findings:
-    run = (await _info(client, "server")).get("run_id")
+    run = (await server_info(client, keys, "server")).get("run_id")
     server: Any = await client.hgetall(keys.server)
     losses = int(server.get("loss_count", 0))
     seconds, microseconds = await client.time()

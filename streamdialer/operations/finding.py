@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
 from typing import Literal
 
 import msgspec
@@ -13,3 +14,7 @@ class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
     text: str
     remedy: str = ""
     """What to do about it."""
+
+
+Findings = AsyncIterator[Finding]
+Check = Callable[[], Findings]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shlex
 import shutil
 import subprocess
@@ -33,19 +34,56 @@ def files_needed() -> int:
     return 4 * (settings.calls_concurrency + settings.concurrency + MAX_CONNECTIONS)
 
 
-@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
-def test_units_wait_for_ready_and_watch_the_loop(path: Path) -> None:
+def read_unit(path: Path) -> configparser.ConfigParser:
     unit = configparser.ConfigParser(interpolation=None, strict=False)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
     unit.read_string(path.read_text("utf-8"))
-    service = unit["Service"]
-    assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
-    assert int(service["WatchdogSec"]) >= 10
+    return unit
+
+
+each_unit = pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+
+
+@each_unit
+def test_units_start_what_there_is_and_watch_the_loop(path: Path) -> None:
+    service = read_unit(path)["Service"]
+    program, _, *arguments = words = shlex.split(service["ExecStart"])
+    assert program.endswith("/streamdialer")
+    arguments_are_known([one.replace("910%i", "9101") for one in words[1:]])
     assert int(service["TimeoutStopSec"]) > 11, "the grace period and the supervisor's margin"
     assert int(service["LimitNOFILE"]) >= files_needed(), "a connection for each request that may be open"
-    program, *arguments = shlex.split(service["ExecStart"])
-    assert program.endswith("/streamdialer")
-    arguments_are_known([one.replace("910%i", "9101") for one in arguments])
+    if "--health-port" in arguments:  # a program that reports to the service manager
+        assert (service["Type"], service["NotifyAccess"]) == ("notify", "main")
+        assert int(service["WatchdogSec"]) >= 10
+    else:
+        assert service["Type"] == "exec"
+
+
+def test_every_role_has_a_unit() -> None:
+    names = {path.name.removeprefix("streamdialer-").removesuffix(".service").rstrip("@") for path in UNITS}
+    assert names >= {"consume", "tick", "asterisk", "dashboard", "backend"}
+
+
+SYSTEMD_ANALYZE = shutil.which("systemd-analyze")
+
+
+@pytest.mark.skipif(SYSTEMD_ANALYZE is None, reason="systemd-analyze is not here: it is part of systemd")
+@each_unit
+def test_systemd_finds_no_fault_and_little_exposure(path: Path, tmp_path: Path) -> None:
+    assert SYSTEMD_ANALYZE is not None
+    unit = tmp_path / path.name
+    unit.write_text(path.read_text("utf-8").replace("/opt/streamdialer/bin/streamdialer", "/bin/true"))
+
+    def analyze(*arguments: str) -> str:
+        done = subprocess.run(
+            [SYSTEMD_ANALYZE, *arguments, str(unit)], capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    assert analyze("verify", "--man=no") == ""
+    exposure = re.search(r"exposure level for \S+: ([0-9.]+)", analyze("security", "--offline=true"))
+    assert exposure
+    assert float(exposure[1]) <= 2.0
 
 
 KUBERNETES = DEPLOY / "kubernetes"
@@ -177,23 +215,3 @@ def test_kustomize_builds_each_folder(folder: str) -> None:
         assert (one["kind"], one["metadata"]["name"]) in names
     [config] = [name for kind, name in names if kind == "ConfigMap"]
     assert built.stdout.count(f"name: {config}") == 4, "a change of settings restarts the pods"
-
-
-def test_compose_hands_on_what_the_law_wants_and_leaves_the_watching_to_the_image() -> None:
-    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))["services"]
-    for name in ("consume", "tick"):
-        environment = services[name]["environment"]
-        assert {one for one in environment if one.startswith("STREAMDIALER_")} <= set(NAMES.values())
-        law = ("STREAMDIALER_RULE_PACK", "STREAMDIALER_TIMEZONE", "STREAMDIALER_COUNTRY")
-        assert {one: environment[one] for one in law} == {one: f"${{{one}:-}}" for one in law}
-        assert "healthcheck" not in services[name], "the image has one: the file that the loop touches"
-        assert services[name]["ulimits"]["nofile"] >= files_needed()
-        arguments_are_known(services[name]["command"])
-
-
-def test_the_dashboard_is_started_with_what_it_knows_and_watched_where_it_answers() -> None:
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))["services"]["dashboard"]
-    assert {one for one in compose["environment"] if one.startswith("STREAMDIALER_")} <= set(NAMES.values())
-    assert compose["ports"] == ["127.0.0.1:5555:5555"], "not for the network: it speaks http"
-    assert ":5555/live" in compose["healthcheck"]["test"][3]
-    arguments_are_known(compose["command"])

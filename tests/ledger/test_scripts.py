@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streamdialer.broker.connection import connect
-from streamdialer.broker.scripts import Scripts
+from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
 from streamdialer.ledger.campaigns import DUE_CAMPAIGNS
@@ -154,3 +155,11 @@ async def test_a_tick_that_an_event_adds_takes_the_place_of_the_periodic_one(ser
     assert await ticks.enqueue("dial", ["1"], interval_s=3600) == []
     await client.hset(keys.tick_slots, "dial:1", str(long_ago))
     assert len(await ticks.enqueue("dial", ["1"], interval_s=3600)) == 1
+
+
+async def test_a_script_that_only_reads_runs_on_a_server_without_the_command_for_it() -> None:
+    reading = Script("streamdialer.ledger", "abandon_metrics", only_reads=True)
+    with EmbeddedServer("--rename-command", "EVALSHA_RO", "") as old:
+        async with aclosing(connect(old.url)) as client, Scripts(client) as scripts:
+            for _ in range(2):
+                assert await scripts.run(reading, ["server"], []) == "{}"

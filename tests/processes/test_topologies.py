@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,6 +29,7 @@ from streamdialer.producers.ticks import TickProducer
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
+from tests.support.cluster import cluster_node, cluster_url
 from tests.support.dialer import SCHEDULE
 from tests.support.eventually import eventually
 
@@ -90,33 +91,6 @@ async def _answers(url: str) -> bool:
 
 async def test_behind_sentinel(settings: Settings, plain: EmbeddedServer, sentinel_url: str) -> None:
     await dials_to_the_end(settings, sentinel_url, plain.url)
-
-
-@contextmanager
-def cluster_node() -> Iterator[tuple[EmbeddedServer, int]]:
-    """A node and the port that other nodes reach it at."""
-    port = free_port()
-    with EmbeddedServer("--cluster-enabled", "yes", "--cluster-port", str(port), tcp=True) as node:
-        yield node, port
-
-
-@pytest.fixture
-async def cluster() -> AsyncIterator[EmbeddedServer]:
-    """A cluster of one node."""
-    with cluster_node() as (node, _):
-        client: Any = connect(node.url)
-        await client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-
-        async def is_up() -> bool:
-            return "cluster_state:ok" in str(await client.execute_command("CLUSTER", "INFO"))
-
-        await eventually(is_up)
-        yield node
-        await client.aclose()
-
-
-def cluster_url(node: EmbeddedServer) -> str:
-    return node.url.replace("redis://", "redis+cluster://")
 
 
 async def test_on_cluster_every_script_touches_one_slot(settings: Settings, cluster: EmbeddedServer) -> None:
