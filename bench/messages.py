@@ -22,6 +22,7 @@ from streamdialer.consumers.dialing.reasons import LIMITS, NOTICES, REASONS, SKI
 from streamdialer.operations.decisions import DO_THEY_RUN
 from streamdialer.operations.overview.alerts import API_TROUBLE
 from streamdialer.operations.waiting_contacts import TEXTS
+from streamdialer.rules.cause_words import NAMES
 
 PACKAGE: Final = Path(__file__).parent.parent / "streamdialer"
 PO: Final = PACKAGE / "dashboard/locale/es/LC_MESSAGES/dashboard.po"
@@ -55,6 +56,7 @@ def _of_tables() -> Iterator[str]:
             yield from filter(None, (entry.text, entry.remedy))
     yield from API_TROUBLE.values()
     yield from TEXTS.values()
+    yield from NAMES.values()
     yield from (DO_THEY_RUN, WAITING)
 
 

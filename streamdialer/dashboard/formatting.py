@@ -17,7 +17,7 @@ from streamdialer.dashboard.language import CATALOGUES, Language
 from streamdialer.dashboard.words import ATTEMPT_STATES, CONTACT_STATES, DISPOSITIONS
 from streamdialer.operations.phrase import Phrase, translated
 from streamdialer.operations.waiting_contacts import TEXTS as WAITING
-from streamdialer.rules.cause_words import name_of
+from streamdialer.rules.cause_words import NAMES
 
 EMPTY: Final = "–"
 MONTHS: Final = (
@@ -121,7 +121,7 @@ class Formatting(msgspec.Struct, frozen=True):
 
     def cause(self, cause: str | None) -> str:
         """q850:17 as `q850:17 user busy`"""
-        return f"{cause or ''} {name_of(cause or '')}".strip()
+        return f"{cause or ''} {self.words(NAMES.get(cause or '', ''))}".strip()
 
     def with_code(self, text: object) -> Markup:
         """The text in the reader's language, escaped, with `commands` in backquotes as <code>."""

@@ -90,9 +90,5 @@ def word_of(raw: str) -> str:
     return re.sub(r"[\W_]+", "_", raw.strip().lower()).strip("_")
 
 
-_NAMES: Final = {cause: word.replace("_", " ") for word, cause in reversed(CAUSE_OF_WORD.items())}
-
-
-def name_of(cause: str) -> str:
-    """What the cause `q850:17` is called: `user busy`; '' for one that is not in this table."""
-    return _NAMES.get(cause, "")
+NAMES: Final = {cause: word.replace("_", " ") for word, cause in reversed(CAUSE_OF_WORD.items())}
+"""What a cause is called: `q850:17` is `user busy`."""

@@ -111,7 +111,7 @@ def plain(text: str) -> str:
         ("with_code", ("do `streamdialer tick` <b>",), "do <code>streamdialer tick</code> &lt;b&gt;", None),
         ("disposition", ("no_answer",), "no answer", "sin respuesta"),
         ("waits_for", ("some_new_code",), "some new code", "some new code"),
-        ("cause", ("q850:17",), "q850:17 user busy", "q850:17 user busy"),
+        ("cause", ("q850:17",), "q850:17 user busy", "q850:17 usuario ocupado"),
     ],
 )
 def test_numbers_and_times_are_written_for_people(

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.ledger.types import LoadRow
+from streamdialer.model import Agent
 from streamdialer.operations import agents_now as agents_module
 from streamdialer.operations.agents_now import HOUR_MS, AgentNow, agents_now
 from streamdialer.operations.calls_now import live_calls, newest_ended
@@ -71,6 +72,22 @@ async def test_each_agent_has_a_state_its_beginning_and_the_days_calls(world: Le
     assert found["2"].talk_s == pytest.approx(30, abs=1)
     now = await now_of(world)
     assert all((now - (each.since or 0)) / 1000 == pytest.approx(30, abs=1) for each in found.values())
+
+
+async def test_without_events_the_lists_say_when_a_state_began(world: LedgerWorld) -> None:
+    await world.open_campaign(agents=1)
+
+    async def list_as(state: str) -> None:
+        asked = await world.services.queues.begin_agent_poll("sales")
+        await world.services.queues.replace_agents("sales", [Agent("1", state)], asked.ledger_ms)
+
+    await list_as("busy")
+    await move_clock(world.client, world.keys, 40)
+    await list_as("wrapup")
+    found = (await agents_of(world))["1"]
+    assert (found.activity, found.calls) == ("wrapup", 1)
+    assert found.talk_s == pytest.approx(40, abs=1)
+    assert (await now_of(world) - (found.since or 0)) / 1000 == pytest.approx(0, abs=1)
 
 
 async def test_a_call_whose_agent_was_guessed_wrong_counts_for_the_right_one(world: LedgerWorld) -> None:
