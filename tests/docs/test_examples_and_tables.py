@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 from bench.pacing_table import table
-
 from streamdialer.cli.simulate import BOUNDS, COMPARED_POLICIES
 from streamdialer.consumers.dialing.reasons import LIMITS, NOTICES, REASONS, SKIPPED, table_of
 from streamdialer.rules.rule_pack import read_pack
