@@ -99,8 +99,13 @@ class DialerApi(Service):
         except msgspec.DecodeError as error:
             return json_reply({"detail": [{"loc": ["body"], "msg": str(error), "type": "value_error"}]}, 422)
         body.campaign_id, body.contact_id = _plain_id(body.campaign_id), _plain_id(body.contact_id)
+        if body.campaign_id not in self._world.campaigns and not self._config.serves_backend:
+            # It was started a moment ago, and is soon known.
+            return json_reply(
+                {"detail": f"Campaign {body.campaign_id} is not known yet"}, 503, {"Retry-After": "1"}
+            )
         if body.campaign_id not in self._world.campaigns:
-            return self._unknown(body.campaign_id)
+            return json_reply({"detail": f"Campaign {body.campaign_id} not found"}, 404)
         key = request.headers.get("Idempotency-Key")
         if self._config.reply == "serial":
             return await self._serve_in_turn(body, key)
@@ -149,19 +154,15 @@ class DialerApi(Service):
             pipeline.hincrby(public, "active_calls", 1)
             await pipeline.execute()
 
-    def _unknown(self, campaign: Id) -> web.Response:
-        """Beside a real backend, a campaign that was started a moment ago is soon known."""
-        if self._config.serves_backend:
-            return json_reply({"detail": f"Campaign {campaign} not found"}, 404)
-        return json_reply({"detail": f"Campaign {campaign} is not known yet"}, 503, {"Retry-After": "1"})
-
     async def _stats(self, request: web.Request) -> web.Response:
         campaign_id = wire_id(request.match_info["id"])
         campaign = self._world.campaigns.get(campaign_id)
         if campaign is None and self._config.reply == "serial":
             return json_reply({"detail": "Internal Server Error"}, 500)
+        if campaign is None and not self._config.serves_backend:
+            return json_reply({"campaign_id": campaign_id})  # nothing is counted yet
         if campaign is None:
-            return self._unknown(campaign_id)
+            return json_reply({"detail": f"Campaign {campaign_id} not found"}, 404)
         counts = self._world.auditor.campaigns[campaign_id]
         agents = self._world.queues[campaign.queue_name].agents
         hours = self._clock() / 3600
