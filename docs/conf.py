@@ -31,7 +31,7 @@ html_copy_source = False
 
 
 ROOT = Path(__file__).parents[1]
-BESIDE = {"contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
+BESIDE = {"contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md", "security": "SECURITY.md"}
 
 
 class Generated(SphinxDirective):
@@ -47,7 +47,7 @@ class Generated(SphinxDirective):
 
 
 def point_into_the_site(app: Any, name: str, content: list[str]) -> None:
-    """CONTRIBUTING.md and CHANGELOG.md stand beside docs/: two pages show them, and links to them lead there."""
+    """CONTRIBUTING.md, CHANGELOG.md and SECURITY.md stand beside docs/: three pages show them, and links to them lead there."""
     if name in BESIDE:
         content[0] = (ROOT / BESIDE[name]).read_text("utf-8").replace("](docs/", "](")
     up = "../" * name.count("/")
