@@ -18,7 +18,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from streamdialer.consumers.dialing.reasons import LIMITS, NOTICES, REASONS, SKIPPED
+from streamdialer.consumers.dialing.reasons import LIMITS, NOTICES, REASONS, SKIPPED, WAITING
 from streamdialer.operations.decisions import DO_THEY_RUN
 from streamdialer.operations.overview.alerts import API_TROUBLE
 from streamdialer.operations.waiting_contacts import TEXTS
@@ -55,7 +55,7 @@ def _of_tables() -> Iterator[str]:
             yield from filter(None, (entry.text, entry.remedy))
     yield from API_TROUBLE.values()
     yield from TEXTS.values()
-    yield DO_THEY_RUN
+    yield from (DO_THEY_RUN, WAITING)
 
 
 def stored() -> Catalog:

@@ -74,19 +74,19 @@ def settings() -> str:
         rows = [
             _setting(name, fields[name]) for name in re.findall(r"^#?([A-Z][A-Z_]+)=", lines, re.MULTILINE)
         ]
-        parts.append(f"## {heading}\n\n{table(['setting', 'takes', 'default', 'meaning'], rows)}")
+        parts.append(f"## {heading}\n\n{table(['setting', 'default', 'meaning'], rows)}")
     return "\n\n".join(parts)
 
 
 def _setting(name: str, field: values.Field) -> list[str]:
     default = values.display(field.name, field.default)
-    in_file = f" May be in a file: `{name}_FILE`." if field.name in MAY_BE_IN_FILES else ""
-    return [
-        f"`{name}`",
-        values._expected(field),
-        f"`{default}`" if default else "",
-        f"{_prose(field.description)}.{in_file}",
-    ]
+    takes = values._expected(field)
+    sentences = [f"{_prose(field.description)}."]
+    if takes != "text":
+        sentences.append(f"Takes {takes}.")
+    if field.name in MAY_BE_IN_FILES:
+        sentences.append(f"May be in a file: `{name}_FILE`.")
+    return [f"`{name}`", f"`{default}`" if default else "", " ".join(sentences)]
 
 
 def event_fields() -> str:

@@ -37,7 +37,7 @@ NOT_COVERED: Final[Mapping[str, str]] = {
     "Asterisk.originate": "run only where Asterisk places calls; between its scripts it is as `DialerAPI.originate`",
     **dict.fromkeys(
         [f"OwnBackend.{name}" for name in ("create_campaign", "create_list", "add_contacts", "finish_list")]
-        + [f"OwnBackend.{name}" for name in ("contact_rows", "attempt_rows", "attempts")],
+        + [f"OwnBackend.{name}" for name in ("contact_rows", "attempt_rows", "attempts", "blocks")],
         "called only from the command line, which says what it has done",
     ),
     **dict.fromkeys(

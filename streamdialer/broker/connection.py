@@ -117,8 +117,12 @@ class _Packing:
 
     def pack_command(self, *args: Any) -> list[bytes]:
         pack: Any = hiredis.pack_command
-        name = _encode(args[0]).split()  # such as SCRIPT LOAD
-        return [pack((*name, *map(_encode, args[1:])))]
+        names = args[0].split() if isinstance(args[0], str) else [args[0]]  # such as SCRIPT LOAD
+        words = (*names, *args[1:])
+        try:
+            return [pack(words)]
+        except (TypeError, UnicodeEncodeError):  # broken bytes of another program, or a value of another type
+            return [pack(tuple(map(_encode, words)))]
 
 
 class _Connection(_Packing, Connection):

@@ -125,6 +125,9 @@ def import_file(
     asked: Annotated[
         str, typer.Option(metavar="DATE", help="When that registry was asked, such as 2026-11-26.")
     ] = "",
+    is_empty: Annotated[
+        bool, typer.Option("--empty", help="With --source: the registry's answer has no numbers.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add every number of a file; a second import adds nothing. Exit code 1 when a line is refused.
@@ -155,6 +158,11 @@ def import_file(
         except EmptyFile:
             if query is None:
                 raise
+            if not is_empty:
+                raise CannotBeDone(
+                    f"the file has no row with values, so the query of {query.registry} is not recorded: "
+                    "say --empty if that is the registry's whole answer"
+                ) from None
             run_async(_record_query, settings, query)  # none of the numbers that were asked for is registered
             echo(f"the query of {query.registry} on {asked.strip()} is recorded: no numbers")
             return

@@ -63,7 +63,7 @@ def next_call(
     from streamdialer.rules.calling_hours import calling_hours
     from streamdialer.rules.rule_pack import load_pack
     from streamdialer.rules.zone_clock import read_zone
-    from streamdialer.rules.zones import OWN_ZONE, place, read_region
+    from streamdialer.rules.zones import OWN_ZONE, UNKNOWN_REGION, place, read_region
 
     rules = _read(load_pack, pack)
     zone = _read(read_zone, timezone or loading.load(ctx.obj).settings.timezone)
@@ -72,7 +72,7 @@ def next_call(
         CampaignSettings(queue_name="", rule_pack=pack, timezone=zone.key), zone.key, from_ms
     )
     code = read_region(region)
-    if region and not code:
+    if code == UNKNOWN_REGION:
         raise SettingsError(f"region: got {region!r}, takes an ISO 3166-2 code such as US-FL")
     where = place(timezone, [], code, hours.states) if code else OWN_ZONE
     opening = hours.opening_at(where, from_ms)
@@ -120,7 +120,9 @@ def check(
 
     try:
         rules = read_pack(path.stem, path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, CampaignError) as error:
+    except UnicodeDecodeError as error:
+        raise CannotBeDone(f"{path}: it is no UTF-8: {error}") from None
+    except (OSError, CampaignError) as error:
         raise CannotBeDone(str(error)) from None
     _print_pack(rules, "", as_json=as_json)
 

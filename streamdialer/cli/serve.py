@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,12 +71,18 @@ def serve(
         settings=_given(loaded) | {"log_level": level},
         say=echo,
         asterisk_url=loaded.settings.asterisk_ami_url,
-        simulated_agents=agents,
+        simulated_telephones=_simulated_telephones(agents, speed) if simulate_telephones else None,
         speed=speed,
     )
     with prepared(machine) as programs:
         supervisor = Supervisor(programs, shutdown_timeout_s=loaded.settings.shutdown_timeout_s)
         anyio.run(supervisor.serve)
+
+
+def _simulated_telephones(agents: int, speed: float) -> Callable[[int], list[str]]:
+    from streamdialer.simulation.servers.telephones import TelephoneOptions, arguments_of
+
+    return lambda port: arguments_of(TelephoneOptions(port=port, agents=agents, speed=speed))
 
 
 def _given(loaded: LoadedSettings) -> dict[str, object]:

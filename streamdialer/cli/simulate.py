@@ -37,6 +37,10 @@ COMPARED_POLICIES: Final = (
     "vicidial:method=hard_limit",
     "vicidial:method=average",
     "vicidial:method=tapered",
+    "omnidialer",
+    "impact_dialing",
+    "issabel",
+    "issabel:overcommit=yes",
     "oracle_full",
 )
 
@@ -64,7 +68,10 @@ def simulate(
     ] = None,
     policy: Annotated[
         list[str] | None,
-        typer.Option(help="`name` or `name:argument=value,…`: fixed, ticks, vicidial, adaptive. Repeatable."),
+        typer.Option(
+            help="`name` or `name:argument=value,…`: fixed, ticks, vicidial, omnidialer, "
+            "impact_dialing, issabel, adaptive. Repeatable."
+        ),
     ] = None,
     hours: Annotated[
         float | None, typer.Option(min=0.01, help="Length of the day; replaces the scenario's.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import Final
@@ -16,6 +15,7 @@ import anyio
 import msgspec
 from anyio.abc import TaskGroup
 
+from streamdialer.broker.connection import server_ms
 from streamdialer.broker.outcome_group import OutcomeEntries, OutcomeGroup
 from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.gateways.webhook import Answer, WebhookEndpoint
@@ -35,11 +35,12 @@ class Outcome(msgspec.Struct, frozen=True):
     entry: str
     """The id of its entry, which is the message's id, too."""
     body: bytes
+    written_at: float
+    """By the clock of the event loop."""
 
     @property
     def age_s(self) -> float:
-        """Since it was written, by the clocks of Redis and of this machine."""
-        return max(0.0, time.time() - int(self.entry.partition("-")[0]) / 1000)
+        return max(0.0, anyio.current_time() - self.written_at)
 
 
 def backoff_s(failures: int) -> float:
@@ -48,16 +49,20 @@ def backoff_s(failures: int) -> float:
     return pause_s * random.uniform(0.8, 1.2)
 
 
-def read_entry(entry: str, fields: dict[str, str]) -> tuple[str, Outcome] | None:
-    """The contact that it is about, and the message; None for an entry that is no outcome."""
+def read_entry(entry: str, fields: dict[str, str], redis_began_at: float) -> tuple[str, Outcome] | None:
+    """The contact that it is about, and the message; None for an entry that is no outcome.
+
+    `redis_began_at` is when the clock of Redis showed 0, by the clock of the event loop.
+    """
     try:
         data = msgspec.json.decode(fields.get("data", ""))
         if fields.get("type") != "attempt_ended" or not isinstance(data, dict):
             return None
-        written = datetime.fromtimestamp(int(entry.partition("-")[0]) / 1000, UTC)
+        written_s = int(entry.partition("-")[0]) / 1000
+        written = datetime.fromtimestamp(written_s, UTC)
         message = {"type": "attempt_ended", "timestamp": written, "data": data}
         contact = f"{data.get('campaign_id')}:{data.get('contact_id')}"
-        return contact, Outcome(entry, msgspec.json.encode(message))
+        return contact, Outcome(entry, msgspec.json.encode(message), redis_began_at + written_s)
     except (msgspec.MsgspecError, ValueError, OverflowError, OSError):
         return None
 
@@ -91,8 +96,11 @@ class Posting:
 
     async def add(self, entries: OutcomeEntries, tasks: TaskGroup) -> None:
         """Posts them in tasks; waits while too many outcomes wait."""
+        if not entries:
+            return
+        redis_began_at = anyio.current_time() - await server_ms(self._group.client) / 1000
         for entry, fields in entries:
-            found = read_entry(entry, fields)
+            found = read_entry(entry, fields, redis_began_at)
             if found is None:
                 log.warning("an entry is no outcome and is not posted", extra={"entry": entry})
                 WEBHOOK_OUTCOMES.labels("unreadable").inc()

@@ -98,7 +98,10 @@ class Middleware:
         try:
             return await handler(request)
         except web.HTTPError as error:
-            response = self._renderer.error(request, error.status, error.get(TEXT) or error.reason)
+            text = error.get(TEXT) or error.reason
+            if error.status == web.HTTPNotFound.status_code and TEXT not in error:
+                text = Phrase("There is no such page.")
+            response = self._renderer.error(request, error.status, text)
             if "Retry-After" in error.headers:
                 response.headers["Retry-After"] = error.headers["Retry-After"]
             return response

@@ -87,6 +87,9 @@ def _environment(language: Language) -> Environment:
 
 
 def _names(overview: Overview | None) -> dict[int | str, str]:
-    """The campaigns' names by their ids, as far as they are known."""
-    campaigns = overview.campaigns if overview else []
-    return {campaign.campaign_id: campaign.name for campaign in campaigns if campaign.name}
+    """The campaigns' names by their ids, as far as they say more than the id."""
+    return {
+        campaign.campaign_id: campaign.name
+        for campaign in (overview.campaigns if overview else [])
+        if campaign.name not in ("", f"Campaign {campaign.campaign_id}")
+    }

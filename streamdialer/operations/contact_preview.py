@@ -113,7 +113,10 @@ class Previewer:
 
     def _is_open(self, contact: FileContact, number: Number) -> bool:
         others = [read_number(each, self._country) for each in (contact.phone_2, contact.phone_3) if each]
-        numbers, region = [str(each) for each in (number, *others)], read_region(contact.region)
+        numbers, region = (
+            [str(each) for each in (number, *others)],
+            read_region(contact.region, self._country),
+        )
         try:
             where = place(contact.timezone, numbers, region, self._hours.states)
             return self._hours.opening_at(where, self._now_ms).is_open

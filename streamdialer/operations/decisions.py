@@ -10,7 +10,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from streamdialer.broker.keys import Keys
-from streamdialer.consumers.dialing.reasons import LIMITS, NOTICES, REASONS, SKIPPED
+from streamdialer.consumers.dialing.reasons import LIMITS, NOTICES, REASONS, SKIPPED, WAITING
 from streamdialer.model import TickResult
 from streamdialer.operations.phrase import Phrase
 from streamdialer.pacing.adaptive import AdaptiveDecision
@@ -119,7 +119,11 @@ def _detail(record: TickResult) -> Phrase:
     """Why it placed nothing. A record has the words in English; another language adds those of the code."""
     detail = (record.detail or record.reason or "").rstrip(".")
     text = REASONS[record.reason].text if record.reason in REASONS else detail
-    return Phrase(text) if detail == text else Phrase("{detail}", detail=detail, text=Phrase(text))
+    if not detail.startswith(text):
+        return Phrase("{detail}", detail=detail, text=Phrase(text))
+    waiting = Phrase.joined("; ", Phrase(WAITING, number=record.deferred or 0))
+    rest = detail.removeprefix(text)
+    return Phrase.joined(Phrase(text), waiting if rest == waiting else rest)
 
 
 def _dialed_text(campaign: str, newest: TickResult) -> Phrase:

@@ -46,9 +46,8 @@ class OneMachine(msgspec.Struct, frozen=True, kw_only=True):
     say: Callable[[str], None]
     """Prints one line when everything runs."""
     asterisk_url: str = ""
-    """'': simulated telephones."""
-    simulated_agents: int = 10
-    """In each queue."""
+    simulated_telephones: Callable[[int], list[str]] | None = None
+    """Arguments of Python that start them, with their Dialer API at the port; None: Asterisk's."""
     speed: float = 1.0
     """Of simulated telephones: seconds of life per second."""
 
@@ -106,9 +105,12 @@ def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
     )  # '': the folder's `.env`
     environment = environment_of({**machine.settings, **fields, **log_in})
 
-    def program(name: str, rank: int, *command: str, module: str = "streamdialer", **more: Any) -> Program:
-        line = [sys.executable, "-m", module, *command]
+    def python(name: str, rank: int, *arguments: str, **more: Any) -> Program:
+        line = [sys.executable, *arguments]
         return Program(name=name, command=line, env=environment, folder=machine.folder, rank=rank, **more)
+
+    def program(name: str, rank: int, *command: str, **more: Any) -> Program:
+        return python(name, rank, "-m", "streamdialer", *command, **more)
 
     async def backend_is_ready() -> None:
         await _wait_until_it_answers("the backend", f"{machine.backend_url}/admin/login/")
@@ -123,12 +125,10 @@ def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
 
     backend = ("backend", "--host", HOST, "--port", str(machine.backend_port), "--data", str(machine.folder))
     dashboard = ("dashboard", "--host", HOST, "--port", str(machine.dashboard_port))
-    if machine.asterisk_url:
+    if machine.simulated_telephones is None:
         telephones = program("asterisk", 2, "asterisk")
     else:
-        options = {"port": telephones_port, "agents": machine.simulated_agents, "speed": machine.speed}
-        module = "streamdialer.simulation.servers.telephones"
-        telephones = program("telephones", 2, msgspec.json.encode(options).decode(), module=module)
+        telephones = python("telephones", 2, *machine.simulated_telephones(telephones_port))
     return [
         program("backend", 1, *backend, wait_ready=backend_is_ready),
         telephones,

@@ -69,7 +69,10 @@ class Producer:
 
     @classmethod
     def from_url(cls, url: str, namespace: str = "") -> Self:
-        """`namespace` is what `STREAMDIALER_NAMESPACE` of the dialer says; '' for none."""
+        """`url` as REDIS_URL takes it; `namespace` as STREAMDIALER_NAMESPACE of the dialer says, '' for none.
+
+        Nothing is sent yet. Raises SettingsError for an address that cannot be used.
+        """
         return cls(connect(url), keys_for(url, namespace), url)
 
     async def __aenter__(self) -> Self:
@@ -81,7 +84,11 @@ class Producer:
         await close(self._client)
 
     async def tick(self, kind: TickKind, campaign_id: int | str) -> str:
-        """Adds one tick; returns its id."""
+        """Adds one tick, which runs the campaign once; returns its id, as in `1795731347872-0`.
+
+        `dial` places calls, `retry` asks the backend for forgotten retries, `stats` writes statistics, `cleanup`
+        removes the keys of a finished campaign.
+        """
         if kind not in TICK_KINDS:
             raise SettingsError(f"tick kind: got {kind!r}, takes {', '.join(TICK_KINDS)}")
         try:
@@ -92,7 +99,10 @@ class Producer:
             return await self._writer.add("ticks", {"kind": kind, "campaign_id": plain_id(campaign)})
 
     async def result(self, tick_id: str, timeout: float = 10) -> TickResult | None:
-        """Waits at most `timeout` seconds for a tick's result; None when it is not there yet, or no longer."""
+        """Waits at most `timeout` seconds for a tick's result; None when it is not there yet, or no longer.
+
+        Results are kept for an hour (`STREAMDIALER_RESULT_TTL_S`).
+        """
         deadline, pause_s = anyio.current_time() + timeout, 0.02
         while (raw := await self._stored(tick_id)) is None and anyio.current_time() < deadline:
             await anyio.sleep(min(pause_s, max(0.0, deadline - anyio.current_time())))
@@ -105,7 +115,10 @@ class Producer:
         return None if raw is None else str(raw)
 
     async def event(self, type: str, **data: Any) -> str:  # noqa: A002 - the documented name
-        """Adds one event; returns its entry's id."""
+        """Adds one event; returns its entry's id. `type` and `data` are those of docs/events.md.
+
+        Raises SettingsError for a type that is not known and for an event of more than 64 kB.
+        """
         return (await self.events([{"type": type, **data}]))[0]
 
     async def events(self, events: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -128,7 +141,10 @@ class Producer:
     async def preview(
         self, campaign_id: int | str, agent_id: int | str, timeout: float = 10
     ) -> PreviewAnswer | None:
-        """Requests the agent's next contact and waits for the answer; None when none comes within `timeout` s."""
+        """Requests the agent's next contact and waits for the answer; None when none comes within `timeout` seconds.
+
+        The request then stands: asking again shows the same contact.
+        """
         with self._translated_errors():
             newest: Any = await self._client.xrevrange(self._keys.previews, count=1)
         read = newest[0][0] if newest else "0-0"
@@ -176,7 +192,7 @@ class SyncProducer:
 
     @classmethod
     def from_url(cls, url: str, namespace: str = "") -> Self:
-        """`namespace` is what `STREAMDIALER_NAMESPACE` of the dialer says; '' for none."""
+        """As `Producer.from_url`; the connection and its thread begin with the `with` block."""
         return cls(url, namespace)
 
     def __enter__(self) -> Self:

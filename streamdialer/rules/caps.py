@@ -21,7 +21,6 @@ CapReason = Literal[
 Counted = Literal["a", "c", "b", "m"]
 """Every attempt, conversations with a person, abandoned calls, calls that a machine answered."""
 HOUR_MS: Final = 3_600_000
-MAX_WINDOW_H: Final = 24 * 366
 OWN: Final = "the campaign's own"
 Table = TypeVar("Table", Cap, CoolOff)
 
@@ -179,10 +178,6 @@ def _read_own(name: str, raw: object, kind: type[Table]) -> Table:
         else '{"hours": 4, "scope": "number"}'
     )
     try:
-        value = msgspec.convert({**fields, "statute": OWN}, kind)
+        return msgspec.convert({**fields, "statute": OWN}, kind)
     except msgspec.ValidationError as exc:
         raise CampaignError(f"{name} is {raw!r:.200}, takes {example}: {exc}") from exc
-    hours = value.window_h if isinstance(value, Cap) else value.hours
-    if hours > MAX_WINDOW_H:
-        raise CampaignError(f"{name} has {hours} hours, takes at most {MAX_WINDOW_H}")
-    return value

@@ -20,13 +20,14 @@ from streamdialer.rules.zone_clock import DAY_MS
 
 _PACKS: Final = resources.files("streamdialer.rules") / "packs"
 _NOT_INHERITED: Final = {"title", "version", "region", "adds_to", "sources"}
+_STATE: Final = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")
 _SPAN: Final = re.compile(r"(\d\d):(\d\d)-(\d\d):(\d\d)")
 
 _DAY_H: Final = 24
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 Count = Annotated[int, Meta(ge=1)]
-Hours = Annotated[int, Meta(ge=1)]
+Hours = Annotated[int, Meta(ge=1, le=24 * 366)]
 Scope = Literal["contact", "number", "person", "subject"]
 """`contact`: within its campaign; `number`: all contacts with the number, in all campaigns; `person`: the contact and
 all its numbers, in all campaigns; `subject`: the same, of calls about the contact's `subject`."""
@@ -170,6 +171,7 @@ def read_pack(name: str, text: str) -> Pack:
     try:
         tables: dict[str, Any] = tomllib.loads(text)
         if base := tables.get("inherits"):
+            base = msgspec.convert(base, str)
             inherited = msgspec.structs.asdict(load_pack(base))
             tables = {key: inherited[key] for key in inherited.keys() - _NOT_INHERITED} | tables
         pack = msgspec.convert(tables | {"name": name}, Pack)
@@ -177,6 +179,7 @@ def read_pack(name: str, text: str) -> Pack:
             pack.hours.week()
             pack.hours.eve()
             _check_country(pack.hours.holidays)
+        _check_state(pack)
         _check_days(pack.attempt_caps + pack.contact_caps)
     except (tomllib.TOMLDecodeError, ValueError, CampaignError) as error:  # ValidationError is a ValueError
         raise CampaignError(f"rule pack {name}: {error}") from None
@@ -216,6 +219,16 @@ def _read_day(spans: tuple[str, ...]) -> tuple[Span, ...]:
             raise ValueError(f"hours {text!r} overlap with those before them: takes hours in order")
         day.append((opens_ms, closes_ms))
     return tuple(day)
+
+
+def _check_state(pack: Pack) -> None:
+    """A pack that adds to another one is found by its name, and applies by its region."""
+    if pack.adds_to is None:
+        return
+    if not pack.name.startswith(f"{pack.adds_to}-"):
+        raise ValueError(f"adds_to {pack.adds_to!r}: takes a file whose name begins with {pack.adds_to}-")
+    if pack.region is None or not _STATE.fullmatch(pack.region):
+        raise ValueError(f"region {pack.region!r}: takes an ISO 3166-2 code such as US-FL")
 
 
 def _check_days(caps: Iterable[Cap]) -> None:

@@ -17,14 +17,27 @@ from streamdialer.rules.zone_clock import UTC_NAMES, read_zone
 
 OWN_ZONE: Final = ""
 """Zone set of a contact with no known zone: it uses the campaign's zone, else the setting's."""
+UNKNOWN_REGION: Final = "?"
+"""The contact has a region that cannot be read: the rules of every state may apply to it."""
+_LISTED: Final = ("US-", "CA-")
+"""Countries all of whose states are known."""
+_TERRITORIES: Final = frozenset(
+    {"US-AS", "US-GU", "US-MP", "US-PR", "US-UM", "US-VI", "CA-NT", "CA-NU", "CA-PE"}
+)
+"""Without area codes of their own in the list."""
 _REGION: Final = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")
 _UNKNOWN_ZONE: Final = "Etc/Unknown"
 
 
-def read_region(text: str) -> str:
-    """An ISO 3166-2 code such as US-FL, '' for other text."""
+def read_region(text: str, country: str = "") -> str:
+    """An ISO 3166-2 code such as US-FL, also from FL in its `country`; `UNKNOWN_REGION` for other text, '' for none."""
     region = text.strip().upper().replace("_", "-")
-    return region if _REGION.fullmatch(region) else ""
+    if f"{country}-{region}" in AREA_CODES:
+        return f"{country}-{region}"
+    is_code = _REGION.fullmatch(region) and (
+        region[:3] not in _LISTED or region in {*AREA_CODES, *_TERRITORIES}
+    )
+    return region if is_code or not region else UNKNOWN_REGION
 
 
 def place(
@@ -47,7 +60,10 @@ def place(
         if not (timezone and timezone.strip()):
             away = {zone for code in AREA_CODES.get(region, ()) for zone in _zones_of_area(code)}
             zones = ",".join(sorted({*filter(None, zones.split(",")), *away}))
-    packs = sorted(states[each].name for each in regions if each in states) if states else []
+    applying = states or {}
+    if region != UNKNOWN_REGION:
+        applying = {each: applying[each] for each in regions if each in applying}
+    packs = sorted(pack.name for pack in applying.values())
     return f"{zones}|{','.join(packs)}" if packs else zones
 
 

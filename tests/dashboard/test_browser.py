@@ -28,20 +28,26 @@ from tests.support.dashboard_fixture import (
 )
 from tests.support.dialer import run_dialer
 from tests.support.eventually import eventually
+from tests.support.ledger_fixture import LedgerWorld
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium: `make browser` installs Debian's, or name one in CHROMIUM"
 )
 DESKTOP: Final = {"width": 1440, "height": 900}
+PAGES: Final = (
+    *("/", "/campaigns/1", "/calls", "/agents", "/contacts", "/campaigns/1/contacts/1"),
+    *("/streams", "/replicas", "/dead", "/nowhere"),
+)
 SERIOUS: Final = {"serious", "critical"}
 
 
 async def log_in(page: Page, name: str = ANNA, secret: str = PASSWORD) -> None:
+    """Whatever language the browser asks for."""
     await page.goto("/")
-    await page.get_by_label("Name").fill(name)
-    await page.get_by_label("Password or token").fill(secret)
-    await page.get_by_role("button", name="Log in").click()
-    await page.get_by_role("heading", name="Campaigns", exact=True).wait_for()
+    await page.locator("#name").fill(name)
+    await page.locator("#secret").fill(secret)
+    await page.locator("form.entry button").click()
+    await page.locator('nav a[href="/"][aria-current]').wait_for()
 
 
 async def status(redis: Redis, campaign: str) -> Any:
@@ -158,9 +164,51 @@ async def test_logging_out_the_theme_and_a_viewer(redis: Redis, settings: Settin
         assert page.url.endswith("/login")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_agents_calls_and_contacts_are_found_by_clicking_in_the_viewers_language_and_time(
+    world: LedgerWorld, settings: Settings
+) -> None:
+    await world.open_campaign(contacts=2, agents=2)
+    attempt = await world.place_one()
+    await world.event("call_failed", attempt, call_id="c", disposition="busy", cause="q850:17")
+    options = {"locale": "es-CO", "timezone_id": "America/Bogota"}
+    async with dashboard(settings, **GUARDED) as address, browsing(address, **options) as page:
+        await log_in(page, WALL, LOOK)
+        await page.get_by_role("link", name="Agentes").click()
+        await page.get_by_role("row", name="disponible").first.wait_for()
+        await page.get_by_text("horas de America/Bogota").wait_for()
+        await page.get_by_role("link", name="Llamadas").click()
+        row = page.get_by_role("row", name="ocupado")
+        await row.get_by_role("link", name=attempt.contact, exact=True).click()
+        await page.get_by_role("heading", name=f"Contacto {attempt.contact}").wait_for()
+        shown = await page.locator("tbody time").first.evaluate(
+            "each => [each.textContent, new Date(each.dateTime).toTimeString()]"
+        )
+        assert shown[1].startswith(shown[0])
+        assert "-0500" in shown[1]
+        await page.get_by_role("link", name="Buscar contactos").click()
+        await page.get_by_label("Id o número de teléfono").fill(attempt.contact)
+        await page.get_by_role("button", name="Buscar").click()
+        await page.get_by_role("rowheader", name=attempt.contact).get_by_role("link").click()
+        await page.locator("p.sub").get_by_role("link", name="Campaña 1").click()
+        await page.get_by_role("heading", name="Avance de la lista").wait_for()
+
+
+async def test_the_first_page_is_put_into_the_browsers_time_at_once(redis: Redis, settings: Settings) -> None:
+    await know_campaign(redis)
+    async with dashboard(settings) as address, browsing(address, timezone_id="America/Bogota") as page:
+        first = await page.goto("/")
+        assert first is not None
+        assert "times of UTC" in await first.text()
+        await page.wait_for_function(
+            "(at => at && new Date(at.dateTime).toTimeString().startsWith(at.textContent))"
+            "(document.querySelector('.at time'))",
+            timeout=1500,  # sooner than the page renews itself
+        )
+
+
+@pytest.mark.parametrize(("scheme", "locale"), [("light", "en-GB"), ("dark", "es-CO")])
 async def test_no_page_has_a_serious_fault_or_is_too_wide(
-    redis: Redis, settings: Settings, scheme: Any
+    redis: Redis, settings: Settings, scheme: Any, locale: str
 ) -> None:
     await redis.flushall()
     async with (
@@ -168,7 +216,7 @@ async def test_no_page_has_a_serious_fault_or_is_too_wide(
             settings, build_world(agents=6, contacts=200, mode="predictive", pacing_ratio=1.5)
         ) as dialer,
         dashboard(dialer.services.settings, **GUARDED) as address,
-        browsing(address, color_scheme=scheme, viewport=PHONE) as page,
+        browsing(address, color_scheme=scheme, locale=locale, viewport=PHONE) as page,
     ):
         letter = await add_dead_letter(
             redis, type="strange", data='{"phone_number": "+573001234567"}', field="x" * 200
@@ -177,15 +225,18 @@ async def test_no_page_has_a_serious_fault_or_is_too_wide(
         assert await faults(page) == []
         await log_in(page)
         await eventually(lambda: redis.llen(KEYS.samples("1")), what="samples")
-        for path in ("/", "/campaigns/1", "/streams", "/replicas", "/dead", f"/dead/{letter}", "/nowhere"):
+        examined = PHONE if scheme == "dark" else DESKTOP
+        for path in (*PAGES, f"/dead/{letter}"):
+            await page.goto(path)
             for viewport in (PHONE, DESKTOP):
                 await page.set_viewport_size(viewport)  # type: ignore[arg-type]
-                await page.goto(path)
-                assert (path, await faults(page)) == (path, [])
                 wide = await page.evaluate("document.documentElement.scrollWidth")
                 assert (path, wide) == (path, viewport["width"])
+                if viewport == examined:
+                    assert (path, await faults(page)) == (path, [])
         await page.goto("/campaigns/1")
-        await page.get_by_role("button", name="Stop Campaign 1").click()
+        await page.locator("button.danger").click()
+        await page.locator(".narrow").wait_for()
         assert await faults(page) == []
 
 

@@ -119,7 +119,7 @@ async def test_pages_are_in_spanish_and_in_the_viewers_time(redis: Redis, settin
         page = (await visitor.get("/campaigns/7")).text
         assert '<html lang="es"' in page
         assert "La campaña 7 no se marca: su estado es &#39;paused&#39;, no «active»." in page
-        assert "horas: America/Bogota" in page
+        assert "horas de America/Bogota" in page
         await visitor.send("/campaigns/7/start", back="/campaigns/7")
         assert "Estado nuevo de la campaña 7: activa." in (await visitor.get("/campaigns/7")).text
         assert "No se conoce la campaña 8." in (await visitor.get("/campaigns/8")).text

@@ -466,3 +466,18 @@ async def test_before_it_is_opened_it_has_no_url(server: EmbeddedServer) -> None
     assert centre.now == 0
     with pytest.raises(CannotBeDone):
         _ = centre.backend.url
+
+
+async def test_beside_a_real_backend_an_unknown_campaign_is_not_refused_for_good(
+    redis: Redis, server: EmbeddedServer
+) -> None:
+    config = CentreConfig(serves_backend=False)
+    async with (
+        CallCentre(World(), server.url, config=config) as centre,
+        httpx.AsyncClient(base_url=centre.dialer_api.url, trust_env=False) as http,
+    ):
+        refused = [
+            await http.post("/calls/originate", json=originate_body()),
+            await http.get("/campaigns/1/stats"),
+        ]
+        assert [(reply.status_code, reply.headers["retry-after"]) for reply in refused] == [(503, "1")] * 2

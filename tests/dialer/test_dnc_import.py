@@ -193,9 +193,15 @@ def test_a_registrys_change_file_takes_off_what_its_own_files_have_added(run: Ru
     assert sorted(db.hkeys("sd:dnc")) == ["573001234568", "573001234569"]
 
 
-def test_an_answer_without_numbers_is_an_answer(run: Run, db: Any) -> None:
-    Path("none.txt").write_text("", "utf-8")
-    ok(run("dnc", "import", "none.txt", "--source", "rne", "--asked", "2026-01-02"))
+@pytest.mark.parametrize("content", ["", "numero;fecha\n", "<html><body></body></html>"])
+def test_an_answer_without_numbers_is_an_answer_when_a_person_says_so(
+    run: Run, db: Any, content: str
+) -> None:
+    Path("none.txt").write_text(content, "utf-8")
+    query = ("dnc", "import", "none.txt", "--source", "rne", "--asked", "2026-01-02")
+    refused(run(*query), 1, "the query of rne is not recorded", "--empty")
+    assert db.hget("sd:server", "registry:rne") is None
+    assert "is recorded: no numbers" in ok(run(*query, "--empty"))
     assert db.hget("sd:server", "registry:rne").endswith(" 0")
 
 

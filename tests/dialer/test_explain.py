@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, get_args
 
 import pytest
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from streamdialer.cli import app
 from streamdialer.config.settings import Settings
-from streamdialer.consumers.dialing.reasons import LIMITS, REASONS
+from streamdialer.consumers.dialing.reasons import LIMITS, REASONS, WAITING
 from streamdialer.consumers.services import Services
 from streamdialer.model import TickResult
 from streamdialer.operations.decisions import decisions, describe, explain
@@ -79,6 +80,29 @@ def test_skipped_contacts_are_listed_also_when_none_was_left() -> None:
     assert told == (
         "No call: no contact is ready to be dialed; skipped: 3 over a cap on attempts, 1 on the do-not-call list."
     )
+
+
+def test_a_detail_that_other_languages_cannot_say_follows_the_words_of_its_code() -> None:
+    text = REASONS["no_contacts"].text
+    known = describe(record(reason="no_contacts", detail=f"{text}; {WAITING.format(number=3)}", deferred=3))
+    assert known == f"No call: {text}; 3 wait for a retry, a callback, their calling hours or a cap."
+    assert known.translated(Shouting()) == (
+        f"NO CALL: {text.upper()}; 3 WAIT FOR A RETRY, A CALLBACK, THEIR CALLING HOURS OR A CAP."
+    )
+    longer = describe(record(reason="no_contacts", detail=f"{text}; a page is missing"))
+    assert longer.translated(Shouting()) == f"NO CALL: {text.upper()}; a page is missing."
+    other = describe(record(reason="backend_unreachable", detail="no answer"))
+    assert (other, other.translated(Shouting())) == ("No call: no answer.", "NO CALL: no answer.")
+
+
+class Shouting:
+    """A language of capitals."""
+
+    def gettext(self, message: str) -> str:
+        return re.sub(r"(^|\})[^{}]*", lambda match: match[0].upper(), message)
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return self.gettext(msgid1 if n == 1 else msgid2)
 
 
 def test_the_rule_that_kept_a_contact_from_being_called_is_named() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -195,6 +196,18 @@ async def test_what_a_killed_process_held_comes_again_and_unreadable_entries_cos
         await eventually(lambda: sorted(receiver.taken) == [(1, 1), (2, 1)])
         await eventually(lambda: pending(db, receiver) == 0)
     assert receiver.requests[0][0]["webhook-id"] == first
+
+
+async def test_an_outcome_is_as_old_as_the_clock_of_redis_says(
+    db: blocking.Redis, server: EmbeddedServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.answers = lambda data: 204 if len(receiver.requests) > 1 else 500
+    dead, now = counted("dead"), time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 90_000)  # this machine's clock is a day fast
+    async with posting(server.url, receiver):
+        add(db, 1)
+        await eventually(lambda: receiver.taken == [(1, 1)])
+    assert counted("dead") == dead
 
 
 async def test_of_two_processes_one_posts_and_the_other_takes_over(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+from bench.pacing_table import table
+from streamdialer.cli.simulate import BOUNDS, COMPARED_POLICIES
 from streamdialer.consumers.dialing.reasons import LIMITS, NOTICES, REASONS, SKIPPED, table_of
 from streamdialer.rules.rule_pack import read_pack
 
@@ -14,6 +17,23 @@ def test_every_cause_is_in_the_table() -> None:
     told = (DOCS / "explain.md").read_text("utf-8")
     for causes in (NOTICES, REASONS, LIMITS, SKIPPED):
         assert "\n".join(table_of(causes)) in told
+
+
+def test_the_benchmark_has_a_row_for_every_policy_that_is_compared() -> None:
+    rows = re.findall(
+        r"^\| `([\w:=,]+)` \| [*\d]", (DOCS / "pacing-benchmark.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert sorted(rows) == sorted({*COMPARED_POLICIES, *BOUNDS})
+
+
+def test_the_table_of_the_benchmark_is_made_from_what_simulate_writes() -> None:
+    def day(agents: int, within_cap: float) -> dict[str, object]:
+        rule = {"policy": "fixed", "within_cap": within_cap}
+        rule |= {"occupancy": {"mean": 0.725}, "abandon_rate": {"mean": 0.0312}}
+        return {"scenario": {"agents": agents}, "policies": [rule]}
+
+    rows = table([day(50, 0.75), day(5, 1.0)]).splitlines()
+    assert rows == ["| agents | 5 | 50 |", "| --- | --- | --- |", "| `fixed` | **72.5** (3.1) | 72.5 (3.1) |"]
 
 
 def test_the_pack_of_the_documentation_is_one() -> None:

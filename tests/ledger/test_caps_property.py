@@ -1,7 +1,13 @@
-"""Caps per person, number and subject, against a model: random histories of campaigns that share people."""
+"""Caps per person, number and subject, against a model: random histories of campaigns that share people.
+
+For more histories, and different ones each time:
+
+    CAPS_EXAMPLES=500 python -m pytest tests/ledger/test_caps_property.py --hypothesis-profile default
+"""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +24,8 @@ from streamdialer.ledger.recovery import mark_server_trusted
 from tests.support.caps_fixture import HOUR_S, CapsWorld
 
 ONE, TWO, THREE = "+573001234561", "+573001234562", "+573001234563"
+EXAMPLES: Final = int(os.environ.get("CAPS_EXAMPLES", "3"))
+"""Histories of each scope."""
 WINDOW_H: Final = 24
 UNSURE_S: Final = 300
 """A call that is this near to the end of its window may count or not: the test's own calls take time."""
@@ -102,7 +110,11 @@ STEPS = st.lists(
 
 
 @pytest.mark.parametrize("scope", ["person", "number", "subject"])
-@examples(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(count=st.integers(1, 2), steps=STEPS)
 def test_a_cap_counts_what_the_model_counts(
     settings: Settings, scope: str, count: int, steps: list[tuple[str, int]]

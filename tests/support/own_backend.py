@@ -50,6 +50,7 @@ def own_backend(folder: Path, **changes: str) -> Iterator[OwnBackend]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMDIALER_")}
     environment.pop("DATABASE_URL", None)
     environment["STREAMDIALER_BACKEND_HISTORY_DAYS"] = "0"
+    environment["STREAMDIALER_BACKEND_TOKEN_TTL_S"] = "3600"  # the tests keep a token, on a slow machine too
     folder.mkdir(parents=True, exist_ok=True)
     output = folder / "output.log"
     with output.open("wb") as log:

@@ -197,3 +197,18 @@ def test_adaptive_pacing_leaves_them_free_too() -> None:
         assert adaptive is not None
         assert (adaptive.decision.place > 0) == (most > 0)
         assert adaptive.free_agents == 4
+
+
+@pytest.mark.parametrize(("min_ring_s", "takes_back"), [(15.0, True), (None, False)])
+def test_calls_are_taken_back_though_no_contact_is_left(min_ring_s: float | None, takes_back: bool) -> None:
+    quiet = inputs(ready=0, free=0, wants_adaptive=True, dial_mode="predictive", pacing="adaptive")
+    over_cap = msgspec.structs.replace(
+        quiet.queue.campaigns[0],
+        placed=12,
+        ringing=[84_000] * 12,
+        answered_by_person=100,
+        abandoned=20,
+    )
+    queue = msgspec.structs.replace(quiet.queue, ledger_ms=100_000, campaigns=[over_cap])
+    decision = decide_claim(msgspec.structs.replace(quiet, queue=queue, min_ring_s=min_ring_s), "t.0")
+    assert (decision.take_back > 0, decision.needs_timer) == (takes_back, takes_back)

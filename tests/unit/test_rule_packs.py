@@ -114,6 +114,10 @@ HOURS = '[hours]\nstatute = "s"\n'
             "Invalid enum value 'all'",
         ),
         ("[abandon_cooloff]\nhours = 72", "missing required field"),
+        ('[min_gap]\nhours = 9000\nscope = "person"\nstatute = "s"', "`int` <= 8784"),
+        ('inherits = ["us"]', "Expected `str`, got `array`"),
+        ('adds_to = "us"\nregion = "US-KY"', "takes a file whose name begins with us-"),
+        ('adds_to = "mi"\nregion = "US-KY"', "takes a file whose name begins with mi-"),
     ],
 )
 def test_a_pack_that_cannot_be_read_says_what_is_wrong(text: str, said: str) -> None:
@@ -128,3 +132,9 @@ def test_a_pack_that_cannot_be_read_says_what_is_wrong(text: str, said: str) -> 
 def test_a_pack_is_one_of_the_names_and_never_a_path() -> None:
     with pytest.raises(CampaignError, match="is unknown"):
         load_pack("../packs/us")
+
+
+@pytest.mark.parametrize("region", ['region = "Kentucky"', ""])
+def test_a_state_pack_needs_the_code_of_its_state(region: str) -> None:
+    with pytest.raises(CampaignError, match="takes an ISO 3166-2 code such as US-FL"):
+        read_pack("us-ky", f'inherits = "us"\nadds_to = "us"\ntitle = "x"\nversion = "1"\n{region}')

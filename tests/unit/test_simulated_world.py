@@ -357,3 +357,17 @@ def test_calls_of_an_agentless_campaign_need_no_agent_and_those_of_its_queue_sti
     run_until_idle(world)
     counts = world.audit(1e9).campaigns[2]
     assert counts.completed == counts.answered_by_person == 2
+
+
+def test_what_was_recorded_longest_ago_is_forgotten_and_a_ringing_phone_is_still_known() -> None:
+    world = small_world(agents=5, seed=3)
+    for contact in range(1, 11):
+        dial(world, contact)
+    world.auditor.forget_all_but(3)
+    assert list(world.auditor.per_contact) == [8, 9, 10]
+    assert len(world.auditor.per_key) == 3
+    world.call_ids = "later"
+    dial(world, 1)
+    assert world.auditor.double_dials == 1
+    run_until_idle(world)
+    assert not world.live

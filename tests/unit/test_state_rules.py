@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from streamdialer.model import CampaignSettings
+from streamdialer.consumers.dialing.contact_rows import load_row
+from streamdialer.model import CampaignSettings, Contact
 from streamdialer.rules.calling_hours import CallingHours, calling_hours
 from streamdialer.rules.rule_pack import load_pack, state_packs
 from streamdialer.rules.statutory_hours import public_holidays, statutory_hours
-from streamdialer.rules.zones import place
+from streamdialer.rules.zones import UNKNOWN_REGION, place, read_region
 
 STATES = state_packs("us")
 MIAMI, NEW_YORK = "+13055551234", "+12125551234"
@@ -49,6 +50,33 @@ def test_a_person_who_lives_elsewhere_than_the_number_is_called_where_both_are_o
     assert place(None, [NEW_YORK], "US-CA", STATES) == "America/Los_Angeles,America/New_York"
     assert place("America/Denver", [NEW_YORK], "US-CA", STATES) == "America/Denver"
     assert place(None, ["5551234"], "US-CA", STATES) == "America/Los_Angeles"
+
+
+@pytest.mark.parametrize(
+    ("text", "country", "region"),
+    [
+        ("", "US", ""),
+        (" us_fl ", "", "US-FL"),
+        ("FL", "US", "US-FL"),
+        ("fl", "", UNKNOWN_REGION),
+        ("Florida", "US", UNKNOWN_REGION),
+        ("US-ZZ", "", UNKNOWN_REGION),
+        ("CA", "US", "US-CA"),
+        ("US-PR", "US", "US-PR"),
+        ("CA-PE", "CA", "CA-PE"),
+        ("CO-ANT", "CO", "CO-ANT"),
+    ],
+)
+def test_a_region_is_a_code_or_a_state_of_the_country(text: str, country: str, region: str) -> None:
+    assert read_region(text, country) == region
+
+
+def test_the_rules_of_every_state_may_apply_to_a_person_whose_region_cannot_be_read() -> None:
+    where = place("America/New_York", [NEW_YORK], UNKNOWN_REGION, STATES)
+    assert where == f"America/New_York|{','.join(sorted(pack.name for pack in STATES.values()))}"
+    assert place("America/New_York", [NEW_YORK], UNKNOWN_REGION) == "America/New_York"
+    contact = Contact(id=1, phone_number=NEW_YORK, region="Florida")
+    assert '"region":"?"' in load_row(contact, country="US").call
 
 
 def test_each_of_six_states_is_called_only_while_it_is_open() -> None:

@@ -46,7 +46,7 @@ def load_row(
         phones=dialed if len(good) > 1 else [],
         n=list(good),
         timezone=contact.timezone or "",
-        region=read_region(contact.region or ""),
+        region=read_region(contact.region or "", country.upper()),
         subject=contact.subject or None,
         caller_id=contact.caller_id or "",
         consent_ms=consent_ms(contact),

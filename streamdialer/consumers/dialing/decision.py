@@ -60,7 +60,9 @@ def decide_claim(inputs: DialInputs, token: str, before: DialDecision | None = N
     claim = _claim(inputs, token, fixed.level)
     if not inputs.wants_adaptive:
         return DialDecision(fixed=fixed, claim=claim)
-    if is_adaptive and not next(state.ready for state in queue.campaigns if state.id == campaign.id):
+    own = next(state for state in queue.campaigns if state.id == campaign.id)
+    may_take_back = inputs.min_ring_s is not None and own.ringing
+    if is_adaptive and not own.ready and not may_take_back:
         # Nothing to decide, and no timer: the observations wait for the next decision.
         return DialDecision(fixed=fixed, claim=msgspec.structs.replace(claim, level=0))
     earlier = before.adaptive if before else None

@@ -19,6 +19,9 @@ class ReasonText(msgspec.Struct, frozen=True):
     """What you can do about it; '' where nothing is wrong."""
 
 
+WAITING: Final = "{number} wait for a retry, a callback, their calling hours or a cap"
+"""Why contacts are deferred, in a decision record's detail."""
+
 REASONS: Final[dict[str, ReasonText]] = {
     "not_active": ReasonText(
         "the campaign's status is not active", "run `streamdialer campaign start` to dial it"

@@ -14,7 +14,7 @@ from streamdialer.consumers.dialing.decision import DialDecision
 from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs, Outdated
 from streamdialer.consumers.dialing.outcome import OUTDATED_BY_REASON, DialOutcome
 from streamdialer.consumers.dialing.queue_pacing import kept_agents
-from streamdialer.consumers.dialing.reasons import REASONS
+from streamdialer.consumers.dialing.reasons import REASONS, WAITING
 from streamdialer.consumers.dialing.refill import RefillResult
 from streamdialer.ledger.ticks import all_blocks
 from streamdialer.ledger.types import ClaimResult
@@ -96,7 +96,7 @@ def _record_empty_list(result: TickResult, refilled: RefillResult) -> None:
 
 
 def _waiting(deferred: int) -> str:
-    return f"{deferred} wait for a retry, a callback, their calling hours or a cap"
+    return WAITING.format(number=deferred)
 
 
 def _record_inputs(result: TickResult, inputs: DialInputs) -> None:

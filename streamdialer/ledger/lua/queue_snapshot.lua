@@ -54,7 +54,7 @@ for i = 6, #ARGV, 2 do
     for k = 2, #sent, 2 do ringing[#ringing + 1] = tonumber(sent[k]) - deadline_ms end
     for _ = 1, redis.call('ZCARD', KEYS[at + 2]) do ringing[#ringing + 1] = ledger_ms end -- reserved: about to ring
     state.ringing = list(ringing)
-    state.answered_by_person, state.abandoned = abandon_window(KEYS[at + 5], ledger_ms, tonumber(ARGV[i + 1]))
+    state.answered_by_person, state.abandoned = abandon_window(KEYS[at + 5], ledger_ms, tonumber(ARGV[i + 1]), true)
   end
   campaigns[#campaigns + 1] = state
 end

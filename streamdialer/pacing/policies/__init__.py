@@ -15,6 +15,9 @@ from collections.abc import Mapping
 from streamdialer.errors import SettingsError
 from streamdialer.pacing.policies.adaptive import Adaptive
 from streamdialer.pacing.policies.fixed import Fixed
+from streamdialer.pacing.policies.impact_dialing import ImpactDialing
+from streamdialer.pacing.policies.issabel import Issabel
+from streamdialer.pacing.policies.omnidialer import Omnidialer
 from streamdialer.pacing.policies.ticks import Ticks
 from streamdialer.pacing.policies.vicidial import Vicidial
 from streamdialer.pacing.types import Policy
@@ -25,6 +28,9 @@ POLICIES: Mapping[str, type[Policy]] = {
     "fixed": Fixed,
     "ticks": Ticks,
     "vicidial": Vicidial,
+    "omnidialer": Omnidialer,
+    "impact_dialing": ImpactDialing,
+    "issabel": Issabel,
     "adaptive": Adaptive,
 }
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from streamdialer.errors import SettingsError
+from streamdialer.pacing.policies.weights import share_by_weight
 from streamdialer.pacing.types import Observation, QueueView
 
 ADAPT_INTERVAL_S: Final = 15.0
@@ -54,15 +55,7 @@ class Vicidial:
             self._adapt(view)
         active = view.free + len(view.talking)
         ringing = sum(len(campaign.ringing) for campaign in view.campaigns)
-        calls = min(int(active * self.level) - ringing - view.waiting - len(view.talking), view.lines)
-        placed = {}
-        weight = sum(campaign.weight for campaign in view.campaigns)
-        for campaign in view.campaigns:
-            share = max(0, min(round(calls * campaign.weight / weight), campaign.callable))
-            placed[campaign.id] = share
-            calls -= share
-            weight -= campaign.weight
-        return placed
+        return share_by_weight(int(active * self.level) - ringing - view.waiting - len(view.talking), view)
 
     def _adapt(self, view: QueueView) -> None:
         agents = view.free + len(view.talking) + len(view.wrapping)

@@ -100,7 +100,7 @@ class DialerApi(Service):
             return json_reply({"detail": [{"loc": ["body"], "msg": str(error), "type": "value_error"}]}, 422)
         body.campaign_id, body.contact_id = _plain_id(body.campaign_id), _plain_id(body.contact_id)
         if body.campaign_id not in self._world.campaigns:
-            return json_reply({"detail": f"Campaign {body.campaign_id} not found"}, 404)
+            return self._unknown(body.campaign_id)
         key = request.headers.get("Idempotency-Key")
         if self._config.reply == "serial":
             return await self._serve_in_turn(body, key)
@@ -149,22 +149,26 @@ class DialerApi(Service):
             pipeline.hincrby(public, "active_calls", 1)
             await pipeline.execute()
 
+    def _unknown(self, campaign: Id) -> web.Response:
+        """Beside a real backend, a campaign that was started a moment ago is soon known."""
+        if self._config.serves_backend:
+            return json_reply({"detail": f"Campaign {campaign} not found"}, 404)
+        return json_reply({"detail": f"Campaign {campaign} is not known yet"}, 503, {"Retry-After": "1"})
+
     async def _stats(self, request: web.Request) -> web.Response:
         campaign_id = wire_id(request.match_info["id"])
         campaign = self._world.campaigns.get(campaign_id)
         if campaign is None and self._config.reply == "serial":
             return json_reply({"detail": "Internal Server Error"}, 500)
         if campaign is None:
-            return json_reply({"detail": f"Campaign {campaign_id} not found"}, 404)
+            return self._unknown(campaign_id)
         counts = self._world.auditor.campaigns[campaign_id]
-        contacts = self._world.contacts_of(campaign_id)
         agents = self._world.queues[campaign.queue_name].agents
         hours = self._clock() / 3600
         return json_reply(
             {
                 "campaign_id": campaign_id,
-                "total_contacts": len(contacts),
-                "pending_calls": sum(contact.status == "pending" for contact in contacts),
+                **self._contact_counts(campaign_id),
                 "active_calls": sum(call.campaign_id == campaign_id for call in self._world.live.values()),
                 "completed_calls": counts.completed,
                 "answered_calls": counts.answered_by_person,
@@ -178,6 +182,14 @@ class DialerApi(Service):
                 "agents_busy": sum(agent.state == "busy" for agent in agents),
             }
         )
+
+    def _contact_counts(self, campaign_id: Id) -> dict[str, int]:
+        """None when the lists are another backend's."""
+        if not self._config.serves_backend:
+            return {}
+        contacts = self._world.contacts_of(campaign_id)
+        pending = sum(contact.status == "pending" for contact in contacts)
+        return {"total_contacts": len(contacts), "pending_calls": pending}
 
     async def _health(self, _request: web.Request) -> web.Response:
         return json_reply({"status": "healthy", "active_calls": len(self._world.live)})

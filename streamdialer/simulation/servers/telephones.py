@@ -31,6 +31,8 @@ from streamdialer.simulation.world.entities import Campaign
 
 log = logging.getLogger(__name__)
 LOOK_EVERY_S: Final = 1.0
+MAX_CALLS_RECORDED: Final = 100_000
+"""Up to twice as many are; they take some 300 bytes each."""
 LIST_EVERY_S: Final = 10.0
 """The dialer believes a list of agents for 60 s."""
 
@@ -72,6 +74,7 @@ class Telephones:
             await anyio.sleep(LOOK_EVERY_S)
 
     async def _look(self) -> None:
+        self._forget_old_calls()
         await self._active.scan()
         for campaign in self._active.ids():
             try:
@@ -80,6 +83,13 @@ class Telephones:
                 continue  # the dialer names it
             self._follow(wire_id(campaign), shown)
         self._write_lists()
+
+    def _forget_old_calls(self) -> None:
+        """Telephones may ring for months: what double dials are seen by is kept of the newest calls."""
+        world = self._centre.world
+        if len(world.auditor.per_key) > 2 * MAX_CALLS_RECORDED:
+            world.auditor.forget_all_but(MAX_CALLS_RECORDED)
+            world.call_ids = _new_call_ids()  # calls of forgotten contacts are counted from 0 again
 
     def _write_lists(self) -> None:
         queues, now = set(self._centre.world.queues), anyio.current_time()
@@ -100,10 +110,19 @@ class Telephones:
             world.add_agent(f"{queue.name}-{number}", queue.name)
 
 
+def _new_call_ids() -> str:
+    return f"call-{secrets.token_hex(4)}"
+
+
+def arguments_of(options: TelephoneOptions) -> list[str]:
+    """What Python has to be started with to serve these telephones."""
+    return ["-m", TelephoneOptions.__module__, msgspec.json.encode(options).decode()]
+
+
 async def serve_telephones(settings: Settings, options: TelephoneOptions) -> None:
     """Until cancelled."""
     # The dialer may have calls of an earlier run: neither their ids nor how they went come again.
-    world = World(WorldConfig(), secrets.randbits(32), call_ids=f"call-{secrets.token_hex(4)}")
+    world = World(WorldConfig(), secrets.randbits(32), call_ids=_new_call_ids())
     config = CentreConfig(reply="immediate", dialer_api_port=options.port, serves_backend=False)
     keys = keys_of(settings)
     client = connect(settings.redis_url)

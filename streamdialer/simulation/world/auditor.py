@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
-from typing import TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -184,6 +185,17 @@ class Auditor:
         self._max_unanswered[call.queue] = max(self._max_unanswered[call.queue], self.unanswered[call.queue])
         freed = self._freed.pop(call.queue, {})
         self.reaction_s.extend(call.placed_at - at for at in freed.values())
+
+    def forget_all_but(self, newest: int) -> None:
+        """Keeps so many of the keys and contacts that were recorded last: more calls to the others are no finding."""
+        records: tuple[dict[Any, Any], ...] = (
+            *(self.per_contact, self.per_key, self.dialed_after_final, self.set_back, self.ended_by_backend),
+            *(self._final_contacts, self._finished_at_call, self._per_list),
+        )
+        for record in records:
+            for name in list(islice(record, max(0, len(record) - newest))):
+                del record[name]
+        self.over_max_retries.intersection_update(self.per_contact)
 
     def lacks_an_agent(self, call: Call) -> None:
         """The progressive call was placed, and there are not enough free agents for all unanswered calls."""

@@ -53,6 +53,7 @@ class CampaignDriver(DriverBase):
                 self.backend[campaign, row.contact] = (shown, row.attempts)
         counts = msgspec.structs.asdict(loaded)
         assert sum(counts.pop("final").values()) <= expected["known"]
+        assert sum(block.count for block in counts.pop("blocked")) == expected["do_not_call"]
         assert counts == {
             name: expected[name] for name in ("added", "known", "invalid", "used_up", "waiting")
         } | {"refused": {"do_not_call": refused} if (refused := expected["do_not_call"]) else {}}

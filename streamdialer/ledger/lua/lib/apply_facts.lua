@@ -7,6 +7,17 @@ do
   -- Counts of the last 31 days by the hour of sending, for the abandon rate: fields `p0`–`p743` (answered by a
   -- person) and `b0`–`b743` (abandoned), used in turn. A value is the hour since 1970 times a million, plus the
   -- count.
+  -- lib/abandon_window.lua keeps the sums of the hours before the one in which it last read them.
+  local function change_sums(hour, letter, change)
+    if hour >= math.floor(ledger_ms / 3600000) then return end
+    local of, at, answered, abandoned =
+      string.match(redis.call('HGET', totals, 'abandon_sums') or '', '^(%d+) (%d+) (%d+) (%d+)$')
+    if not of or hour >= tonumber(at) or hour <= at - of then return end
+    local sums = { p = tonumber(answered), b = tonumber(abandoned) }
+    sums[letter] = sums[letter] + change
+    redis.call('HSET', totals, 'abandon_sums', string.format('%d %d %d %d', of, at, sums.p, sums.b))
+  end
+
   local function change_window(attempt, before, after)
     for name, letter in pairs({ answered_by_person = 'p', abandoned = 'b' }) do
       local change = (after[name] or 0) - (before[name] or 0)
@@ -16,8 +27,10 @@ do
         local stored = tonumber(redis.call('HGET', totals, field) or 0)
         if math.floor(stored / 1000000) == hour then
           redis.call('HINCRBY', totals, field, change)
+          change_sums(hour, letter, change)
         elseif change > 0 and stored < hour * 1000000 then
           redis.call('HSET', totals, field, format_number(hour * 1000000 + change))
+          change_sums(hour, letter, change)
         end
       end
     end

@@ -1,0 +1,60 @@
+"""The rates of one process, each beside a plain loop: `python -m bench.speed`.
+
+    python -m bench.speed --rounds 5 --only events ticks
+
+Numbers of a second mean little without the machine; ratios of one run mean more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
+
+import anyio
+
+from bench.speed import measures
+from bench.speed.measures import Speed
+
+MEASURES: Final[dict[str, Callable[[], Awaitable[Speed]]]] = {
+    "events": measures.events,
+    "originates-8": partial(measures.originates, 8),
+    "originates-64": partial(measures.originates, 64),
+    "originates-400": partial(measures.originates, 400),
+    "updates": measures.updates,
+    "ticks": measures.ticks,
+}
+
+
+async def main(rounds: int, only: list[str]) -> None:
+    write = sys.stdout.write
+    write(
+        f"{'measure':16} {'per second':>10} {'least':>7} {'most':>7} {'CPU ms':>7} {'beside':>8} {'ratio':>6}\n"
+    )
+    for name in only:
+        found = [await MEASURES[name]() for _ in range(rounds)]
+        rates = [each.per_second for each in found]
+        beside = [each.beside_per_second for each in found if each.beside_per_second]
+        ratios = [each.ratio for each in found if each.ratio]
+        write(
+            f"{name:16} {statistics.median(rates):10.0f} {min(rates):7.0f} {max(rates):7.0f} "
+            f"{statistics.median(each.cpu_ms for each in found):7.2f} "
+            f"{f'{statistics.median(beside):8.0f}' if beside else '':>8} "
+            f"{f'{statistics.median(ratios):6.2f}' if ratios else '':>6} {found[-1].detail}\n"
+        )
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--only", nargs="+", choices=list(MEASURES), default=list(MEASURES), metavar="MEASURE"
+    )
+    options = parser.parse_args()
+    anyio.run(main, options.rounds, options.only)

@@ -1,0 +1,282 @@
+"""Each measure: one `streamdialer consume` process, and beside it a loop with the same exchange and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import anyio
+import httpx
+import msgspec
+from httpx_aiohttp import AiohttpTransport
+
+from bench.speed.prepared_ledger import register, reserve, send, settings_for
+from streamdialer.broker.scripts import Argument, Script
+from streamdialer.consumers.services import Services, open_services
+from streamdialer.ledger.event_facts import fact_of
+from streamdialer.model import Attempt, CallEvent
+from streamdialer.operations.session import free_port
+from streamdialer.simulation.child_environment import with_settings
+from streamdialer.simulation.demo.child_processes import ChildProcess, ChildProcesses
+from streamdialer.simulation.embedded_redis import EmbeddedServer
+
+EVENT_CALLS: Final = 2_000
+CALLS: Final = 3_000
+UPDATES: Final = 3_000
+CAMPAIGNS: Final = 1_000
+TICK_ROUNDS: Final = 3
+PIPELINE: Final = 256
+TIMEOUT_S: Final = 120.0
+
+
+class Speed(msgspec.Struct, frozen=True):
+    """What one process has done, and the loop beside it."""
+
+    per_second: float
+    cpu_ms: float
+    """Of the process, for each."""
+    beside_per_second: float | None
+    detail: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        return self.per_second / self.beside_per_second if self.beside_per_second else None
+
+
+class Bench:
+    """An empty Redis, servers that answer at once, and the processes of one measure."""
+
+    def __init__(self, services: Services, children: ChildProcesses, servers: str, redis_url: str) -> None:
+        self.services = services
+        self.servers = servers
+        self.redis_url = redis_url
+        self._children = children
+
+    async def start(self, *options: str) -> ChildProcess:
+        """A replica that has joined its groups."""
+        replica = self._children.start("replica", "consume", "--name", "replica", *options)
+        while not await self.services.client.exists(self.services.keys.replicas):
+            assert replica.is_running, replica.log_end()
+            await anyio.sleep(0.01)
+        await anyio.sleep(0.3)
+        return replica
+
+    async def time_until(
+        self, replica: ChildProcess, is_done: Callable[[], Awaitable[bool]]
+    ) -> tuple[float, float]:
+        """Seconds, and processor seconds of the replica, until it has done its work."""
+        began, cpu = time.monotonic(), cpu_s(replica.pid)
+        with anyio.fail_after(TIMEOUT_S):
+            while not await is_done():
+                assert replica.is_running, replica.log_end()
+                await anyio.sleep(0.005)
+        return time.monotonic() - began, cpu_s(replica.pid) - cpu
+
+    async def is_drained(self, stream: Any) -> bool:
+        return not await self.services.client.xlen(self.services.keys.stream(stream))
+
+    async def counts(self) -> dict[str, int]:
+        async with httpx.AsyncClient() as client:
+            counts: dict[str, int] = (await client.get(f"{self.servers}/counts")).json()
+            return counts
+
+
+@asynccontextmanager
+async def open_bench() -> AsyncIterator[Bench]:
+    port = free_port()
+    servers = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryDirectory(prefix="streamdialer-speed-") as folder, EmbeddedServer() as redis:
+        settings = settings_for(redis.url, servers)
+        environment = with_settings(
+            os.environ,
+            {
+                "redis_url": redis.url,
+                "backend_url": servers,
+                "dialer_api_url": servers,
+                "log_level": "WARNING",
+                "log_format": "text",
+            },
+        )
+        process = _start_servers(port)
+        try:
+            async with open_services(settings) as services:
+                with ChildProcesses(Path(folder), environment) as children:
+                    bench = Bench(services, children, servers, redis.url)
+                    await _until_it_answers(bench)
+                    yield bench
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _start_servers(port: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "bench.speed.instant_servers", str(port)])
+
+
+async def _until_it_answers(bench: Bench) -> None:
+    with anyio.fail_after(TIMEOUT_S):
+        while True:
+            try:
+                await bench.counts()
+            except httpx.TransportError:
+                await anyio.sleep(0.02)
+            else:
+                return
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+# ---- events ----
+
+
+def events_of(attempts: Sequence[Attempt]) -> list[dict[Any, Any]]:
+    """Answered, then completed, of each call."""
+    said = [
+        {"campaign_id": a.campaign, "contact_id": a.contact, "call_id": f"c{a.contact}"} for a in attempts
+    ]
+    answered = [{"type": "call_answered", "agent_id": "7", **each} for each in said]
+    return answered + [{"type": "call_completed", "duration": 42, **each} for each in said]
+
+
+async def events() -> Speed:
+    """Call events of calls in the air: state, totals, outbox, outcomes and wake-ups, acknowledged and deleted."""
+    async with open_bench() as bench:
+        services = bench.services
+        attempts = await reserve(services, EVENT_CALLS)
+        await send(services, attempts)
+        replica = await bench.start("--stages", "events")
+        said = events_of(attempts)
+        pipe = services.client.pipeline(transaction=True)
+        for each in said:
+            pipe.xadd(services.keys.stream("events"), each)
+        await pipe.execute()
+        seconds, cpu = await bench.time_until(replica, lambda: bench.is_drained("events"))
+    return Speed(len(said) / seconds, 1000 * cpu / len(said), await _scripts_alone())
+
+
+class _Recorded(Exception):
+    pass
+
+
+async def _scripts_alone() -> float:
+    """The same script calls in pipelines, per second."""
+    async with open_bench() as bench:
+        services = bench.services
+        attempts = await reserve(services, EVENT_CALLS)
+        await send(services, attempts)
+        calls: list[tuple[Script, Sequence[str], Sequence[Argument]]] = []
+        scripts: Any = services.scripts
+        run = scripts.run
+
+        async def record(script: Script, keys: Sequence[str], args: Sequence[Argument] = ()) -> Any:
+            if script.name == "apply_call_event":
+                calls.append((script, keys, args))
+                raise _Recorded
+            return await run(script, keys, args)
+
+        scripts.run = record
+        for number, each in enumerate(events_of(attempts)):
+            event = msgspec.convert(each, CallEvent, strict=False)
+            queue = f"q{int(event.campaign_id) % 20}"
+            with suppress(_Recorded):
+                await services.campaigns.apply_call_event(
+                    event, fact_of(event), queue, f"{4 * 10**12 + number}-0"
+                )
+        await services.client.script_load(calls[0][0].source)
+        began = time.monotonic()
+        for first in range(0, len(calls), PIPELINE):
+            pipe = services.client.pipeline(transaction=False)
+            for script, keys, args in calls[first : first + PIPELINE]:
+                pipe.evalsha(script.sha, len(keys), *keys, *args)
+            answers = await pipe.execute()
+            assert len(answers) == len(calls[first : first + PIPELINE])
+        return len(calls) / (time.monotonic() - began)
+
+
+# ---- requests ----
+
+
+async def originates(open_at_once: int) -> Speed:
+    """Calls placed, from the entry in the calls stream to the settled reply."""
+    async with open_bench() as bench:
+        await reserve(bench.services, CALLS)
+        replica = await bench.start("--stages", "calls", "--concurrency", str(open_at_once))
+        left = await bench.services.client.xlen(bench.services.keys.stream("calls"))
+        seconds, cpu = await bench.time_until(replica, lambda: bench.is_drained("calls"))
+        return Speed(left / seconds, 1000 * cpu / left, await _bare_posts(bench.servers, open_at_once))
+
+
+async def _bare_posts(servers: str, open_at_once: int) -> float:
+    """httpx on the same transport, with as many requests open, per second."""
+    connector = aiohttp.TCPConnector(limit=open_at_once)
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        httpx.AsyncClient(transport=AiohttpTransport(client=session)) as client,
+    ):
+        left = CALLS
+
+        async def work() -> None:
+            nonlocal left
+            while left > 0:
+                left -= 1
+                body = {"campaign_id": 1, "contact_id": left, "phone_number": "+573001234567", "timeout": 30}
+                reply = await client.post(f"{servers}/calls/originate", json=body)
+                assert reply.json()["status"] == "success"
+
+        began = time.monotonic()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(open_at_once):
+                tasks.start_soon(work)
+        return CALLS / (time.monotonic() - began)
+
+
+async def updates() -> Speed:
+    """Updates taken by the backend: a GET, a PATCH and the confirmation of each."""
+    async with open_bench() as bench:
+        attempts = await reserve(bench.services, UPDATES)
+        await bench.services.client.delete(bench.services.keys.stream("updates"))
+        async with anyio.create_task_group() as tasks:
+            for attempt in attempts:
+                tasks.start_soon(bench.services.campaigns.mark_sent, attempt, "run", "")
+        replica = await bench.start("--stages", "updates")
+        left = await bench.services.client.xlen(bench.services.keys.stream("updates"))
+        seconds, cpu = await bench.time_until(replica, lambda: bench.is_drained("updates"))
+        return Speed(left / seconds, 1000 * cpu / left, None)
+
+
+# ---- ticks ----
+
+
+async def ticks() -> Speed:
+    """Dial ticks of campaigns with nothing to dial."""
+    async with open_bench() as bench:
+        services = bench.services
+        await register(services, CAMPAIGNS)
+        replica = await bench.start("--stages", "ticks")
+        names = [str(number) for number in range(1, CAMPAIGNS + 1)]
+        seconds = cpu = 0.0
+        for turn in range(TICK_ROUNDS + 1):
+            before = await bench.counts()
+            await services.ticks.enqueue("dial", names)
+            took, used = await bench.time_until(replica, lambda: bench.is_drained("ticks"))
+            if turn:  # the first reads every campaign
+                seconds, cpu = seconds + took, cpu + used
+        requests = {
+            name: (count - before.get(name, 0)) / CAMPAIGNS for name, count in (await bench.counts()).items()
+        }
+        done = CAMPAIGNS * TICK_ROUNDS
+        detail = "requests a tick: " + ", ".join(
+            f"{each:.2f} {name}" for name, each in requests.items() if each
+        )
+        return Speed(done / seconds, 1000 * cpu / done, None, detail)
