@@ -47,7 +47,7 @@ class Generated(SphinxDirective):
 
 
 def point_into_the_site(app: Any, name: str, content: list[str]) -> None:
-    """Three pages show CONTRIBUTING.md, CHANGELOG.md and SECURITY.md, which stand beside docs/; links to them lead there."""
+    """Three pages show files that stand beside docs/; links to these lead to the pages, and theirs into the site."""
     if name in BESIDE:
         content[0] = (ROOT / BESIDE[name]).read_text("utf-8").replace("](docs/", "](")
     up = "../" * name.count("/")
