@@ -8,13 +8,14 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo quick test test-asterisk browser check docs clean
+.PHONY: help demo quick test test-asterisk test-servers browser check docs clean
 
 help:
 	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
 	@echo "make quick   the tests of unit/ and ledger/, in about a minute"
 	@echo "make test    all tests"
 	@echo "make test-asterisk  the tests with a real Asterisk in a container; needs a container engine"
+	@echo "make test-servers   the tests of ledger/ on Redis 6.2, 7.0 and 8, and Valkey 8 and 9, in containers"
 	@echo "make browser a Chromium from Debian's packages, for the tests of the dashboard"
 	@echo "make check   format, lint, types, layers, the documentation's site"
 	@echo "make docs    the documentation as a site, in build/docs"
@@ -35,6 +36,11 @@ test-asterisk: .venv/.dev
 	@docker version >/dev/null || { echo "error: there is no container engine (docker) to run Asterisk in" >&2; exit 1; }
 	docker build --network host -t streamdialer-test-asterisk tests/support/asterisk_server
 	$(BIN)/pytest -m asterisk tests/processes $(ARGS)
+
+# Each image in turn; without an engine, name a server that runs: make test-servers SERVERS=redis://127.0.0.1:6379
+SERVERS ?= container:redis:6.2 container:redis:7.0 container:redis:8 container:valkey/valkey:8 container:valkey/valkey:9
+test-servers: .venv/.dev
+	@for server in $(SERVERS); do echo "== $$server"; $(BIN)/pytest -q --redis "$$server" tests/ledger $(ARGS) || exit 1; done
 
 browser:
 	@command -v chromium || command -v google-chrome || { test "$$(id -u)" = 0 \

@@ -31,7 +31,7 @@ html_copy_source = False
 
 
 ROOT = Path(__file__).parents[1]
-BESIDE = {"contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
+BESIDE = {"contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md", "security": "SECURITY.md"}
 
 
 class Generated(SphinxDirective):
@@ -47,7 +47,7 @@ class Generated(SphinxDirective):
 
 
 def point_into_the_site(app: Any, name: str, content: list[str]) -> None:
-    """CONTRIBUTING.md and CHANGELOG.md stand beside docs/: two pages show them, and links to them lead there."""
+    """Three pages show files that stand beside docs/; links to these lead to the pages, and theirs into the site."""
     if name in BESIDE:
         content[0] = (ROOT / BESIDE[name]).read_text("utf-8").replace("](docs/", "](")
     up = "../" * name.count("/")

@@ -17,6 +17,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.given_server import GivenServer, given_server
 from tests.support.ledger_fixture import LedgerWorld
 
 pytest_plugins = ["tests.support.cli", "tests.support.cluster"]
@@ -37,9 +38,18 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--redis",
+        metavar="URL",
+        help="server of the tests of ledger/: redis://host:port, or container:IMAGE; its data is deleted",
+    )
+
+
 @pytest.fixture(scope="session")
-def server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as running:
+def server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer | GivenServer]:
+    where = request.config.getoption("--redis")
+    with given_server(where) if where else EmbeddedServer() as running:
         yield running
 
 

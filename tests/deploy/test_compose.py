@@ -14,7 +14,7 @@ import yaml
 
 from streamdialer.config.loading import load
 from streamdialer.config.settings import NAMES
-from tests.deploy.test_deploy_files import DEPLOY, arguments_are_known, files_needed
+from tests.support.deploy_files import DEPLOY, arguments_are_known, files_needed
 
 FILES = ("compose.yaml", "compose.worker.yaml")
 LAW = ("STREAMDIALER_RULE_PACK", "STREAMDIALER_TIMEZONE", "STREAMDIALER_COUNTRY")

@@ -12,26 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from streamdialer.broker.keys import GROUP, STAGES, Keys
-from streamdialer.cli import app
 from streamdialer.config.loading import load
-from streamdialer.config.settings import NAMES, Settings
-from streamdialer.observability.http_port import MAX_CONNECTIONS
+from streamdialer.config.settings import NAMES
+from tests.support.deploy_files import DEPLOY, arguments_are_known, files_needed
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
-
-
-def arguments_are_known(arguments: list[str]) -> None:
-    known = CliRunner().invoke(app, [*arguments, "--help"])
-    assert known.exit_code == 0, known.output
-
-
-def files_needed() -> int:
-    settings = Settings()
-    return 4 * (settings.calls_concurrency + settings.concurrency + MAX_CONNECTIONS)
 
 
 def read_unit(path: Path) -> configparser.ConfigParser:

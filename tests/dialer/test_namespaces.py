@@ -148,7 +148,8 @@ async def test_a_process_stops_when_a_newer_version_has_taken_over_the_data(
         await eventually(lambda: redis.hget(Keys().server, "layout"))
         assert not shutdown.stopping
         await redis.hset(Keys().server, "layout", str(LAYOUT + 1))
-        await shutdown.wait_stopping()
+        with anyio.fail_after(10):
+            await shutdown.wait_stopping()
     assert [record.message for record in caplog.records] == ["this process stops"]
 
 

@@ -161,5 +161,5 @@ async def test_a_script_that_only_reads_runs_on_a_server_without_the_command_for
     reading = Script("streamdialer.ledger", "abandon_metrics", only_reads=True)
     with EmbeddedServer("--rename-command", "EVALSHA_RO", "") as old:
         async with aclosing(connect(old.url)) as client, Scripts(client) as scripts:
-            for _ in range(2):
+            with anyio.fail_after(10):
                 assert await scripts.run(reading, ["server"], []) == "{}"
