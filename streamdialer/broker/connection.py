@@ -164,7 +164,7 @@ def names_to_tell(settings: Settings) -> str | None:
     keys = keys_of(settings)
     return (
         f"Redis Cluster without {NAMES['namespace']}: all names begin with {keys.prefix} as in {keys.campaign('1')} "
-        f"and {keys.stream('events')}; programs that write campaign:1 or dialer:events reach nobody"
+        f"and {keys.stream('events')}; what programs write to campaign:1 or dialer:events has no effect"
     )
 
 

@@ -106,7 +106,7 @@ def load_settings(ctx: typer.Context, **overrides: object) -> Settings:
 
 
 def start_logging(settings: Settings) -> None:
-    """Sets up the log of a long-running program. Names in Redis that nobody has chosen are its first line."""
+    """Sets up the log of a long-running program. Its first line names keys that were not chosen."""
     from streamdialer.broker.connection import names_to_tell
     from streamdialer.observability.logs import set_up_logging
 

@@ -121,7 +121,7 @@ def check(
     try:
         rules = read_pack(path.stem, path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise CannotBeDone(f"{path}: it is no UTF-8: {error}") from None
+        raise CannotBeDone(f"{path}: it is not UTF-8: {error}") from None
     except (OSError, CampaignError) as error:
         raise CannotBeDone(str(error)) from None
     _print_pack(rules, "", as_json=as_json)

@@ -66,7 +66,7 @@ class PeoplePages:
         """The contacts found; a form, because an address with a phone number stays in logs and in the browser."""
         text = str((await read_form(request)).get("contact", "")).strip()[:MAX_WORD]
         if not text:
-            raise bad_request(Phrase("Name a contact's id or a phone number."))
+            raise bad_request(Phrase("Enter a contact's id or a phone number."))
         overview = await self._cache.get()
         campaigns = [normalise_id(each.campaign_id) for each in overview.campaigns]
         found = await find_contacts(self._client, self._keys, campaigns, text)
