@@ -84,7 +84,7 @@ async def _first_stage(source: Place, target: Place) -> Stage:
             return "copy" if target_moving else "delete"
         raise CannotBeDone(f"the data of this namespace was moved to {moved_to} already")
     if target_moving:
-        raise CannotBeDone(f"{target.address} is being given the data of {target_moving}")
+        raise CannotBeDone(f"{target.address} is receiving the data of {target_moving}")
     if not [name async for name in _names(source)]:
         raise CannotBeDone(f"{source.address} holds nothing of this namespace")
     held = [name async for name in _names(target) if name != target.keys.server]

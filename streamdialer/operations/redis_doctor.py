@@ -131,7 +131,7 @@ async def _room(client: Redis, keys: Keys) -> Findings:
     used, limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
     total = limit or int(info.get("total_system_memory", 0))
     if not total:
-        yield Finding("room", "ok", f"{used / 1e6:.0f} MB used; Redis does not say of how many")
+        yield Finding("room", "ok", f"{used / 1e6:.0f} MB used; Redis does not say how much it may use")
         return
     text = f"{used / 1e6:.0f} of {total / 1e6:.0f} MB used" + ("" if limit else ", of the whole machine")
     remedy = "raise maxmemory" if limit else "give the machine more memory, and set maxmemory"
