@@ -168,8 +168,8 @@ def names_to_tell(settings: Settings) -> str | None:
     )
 
 
-def connect(url: str) -> Redis:
-    """A client for `url`; nothing is sent before the first command.
+def connect(url: str, timeout_s: float = SOCKET_TIMEOUT_S) -> Redis:
+    """A client for `url`; nothing is sent before the first command. `timeout_s`: how long an answer may take.
 
     Raises SettingsError for an address that cannot be understood.
     """
@@ -178,7 +178,7 @@ def connect(url: str) -> Redis:
         "decode_responses": True,
         # Bytes that are not UTF-8 pass unchanged: a broken entry of another program must not stop a reader.
         "encoding_errors": "surrogateescape",
-        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_timeout": timeout_s,
         "socket_connect_timeout": SOCKET_TIMEOUT_S,
         "retry": Retry(NoBackoff(), 0),
         **address.options,

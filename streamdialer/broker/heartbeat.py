@@ -42,7 +42,8 @@ class ReplicaState(msgspec.Struct, frozen=True, kw_only=True):
     """What a process reports about itself."""
 
     role: Role
-    version: str
+    version: str = ""
+    """'' of a version that does not say it."""
     host: str
     pid: int
     uptime_s: float

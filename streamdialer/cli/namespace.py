@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from streamdialer.config.settings import Settings
     from streamdialer.operations.move import MoveResult
 
+ANSWER_TIMEOUT_S: Final = 600.0
+"""A key of some hundred megabytes takes long to be read or written."""
 commands = typer.Typer(
     name="namespace",
     no_args_is_help=True,
@@ -59,7 +61,7 @@ async def _move(settings: Settings, to: str, wait_s: float, quiet: bool) -> Move
     from streamdialer.operations.move import Place
     from streamdialer.operations.move import move as move_data
 
-    source, target = connect(settings.redis_url), connect(to)
+    source, target = (connect(url, ANSWER_TIMEOUT_S) for url in (settings.redis_url, to))
     try:
         await ping(source, settings.redis_url)
         await ping(target, to)

@@ -95,8 +95,12 @@ class Formatting(msgspec.Struct, frozen=True):
         return self._time(at_ms, text)
 
     def iso(self, text: str | None) -> float | None:
-        """The time that a text in ISO 8601 names, in ms."""
-        return None if text is None else datetime.fromisoformat(text).timestamp() * 1000
+        """The time that a text in ISO 8601 names, in ms; None when it names none, or none that a page can show."""
+        try:
+            at = datetime.fromisoformat(text or "")
+            return at.timestamp() * 1000 if 1970 < at.year < 9000 else None
+        except (ValueError, OverflowError, OSError):
+            return None
 
     def day_began(self, now_ms: float) -> int:
         """When the reader's day began, ms."""

@@ -18,7 +18,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.gateways.own_backend import OwnBackend
 from streamdialer.ledger.records import decode_contact
 from streamdialer.ledger.ticks import RULE_REASONS
-from streamdialer.model import Block
+from streamdialer.model import Block, plain_id
 from streamdialer.operations.outcomes import outcomes
 
 _BATCH: Final = 500
@@ -117,7 +117,7 @@ def _rows_of(campaign: str, entry: str, block: Block) -> Iterator[EvidenceRow]:
         rule=block.rule or _RULES.get(block.reason, ""),
     )
     for contact in block.contacts:
-        yield msgspec.structs.replace(row, contact=contact)
+        yield msgspec.structs.replace(row, contact=plain_id(contact))
     if rest := block.count - len(block.contacts):
         yield msgspec.structs.replace(row, count=rest)
 

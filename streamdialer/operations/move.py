@@ -1,11 +1,14 @@
 """Moves the dialer's data to another Redis: stop, drain, copy, start.
 
 No call may be up meanwhile, and no process may work with the data. Nothing is deleted until the other server has all of
-it: a move that was interrupted is begun again.
+it: a move that was interrupted is begun again. The new server is marked first. A second move takes the mark over, and
+then the first one can write there no more.
 """
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Literal
 
@@ -22,11 +25,29 @@ from streamdialer.errors import CannotBeDone
 from streamdialer.operations.campaigns import campaign_rows, campaigns_known, set_campaign_status
 
 POLL_S: Final = 0.5
+COPY_ROUNDS: Final = 5
+"""The last of them finds nothing changed."""
 SCAN_COUNT: Final = 1000
 UNNAMED: Final = ("campaign:*", "dialer:*", "sd:*")
 """All that is ours where there is no namespace."""
 RESUME: Final = "resume"
 """Field of the hash `server`: the campaigns that the move paused, which are active again afterwards."""
+TAKEN_FROM: Final = "taken_from"
+"""Field of the hash `server` of the new server: where all of its data came from."""
+_TAKE: Final = """
+if redis.call('HGET', KEYS[1], 'moving') ~= ARGV[1] then return redis.error_reply('FENCED another move has ended') end
+redis.call('HSET', KEYS[1], 'mover', ARGV[2])
+"""
+_RESTORE: Final = """
+if redis.call('HGET', KEYS[1], 'mover') ~= ARGV[1] then return redis.error_reply('FENCED another move has begun') end
+return redis.call('RESTORE', KEYS[2], ARGV[2], ARGV[3], 'REPLACE')
+"""
+_OPEN: Final = """
+if redis.call('HGET', KEYS[1], 'mover') ~= ARGV[1] then return redis.error_reply('FENCED another move has begun') end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+redis.call('HDEL', KEYS[1], 'moving', 'mover')
+for i = 2, #KEYS do redis.call('HSET', KEYS[i], 'status', 'active') end
+"""
 Say = Callable[[str], None]
 Stage = Literal["begin", "copy", "delete"]
 
@@ -55,21 +76,29 @@ async def move(source: Place, target: Place, *, wait_s: float, say: Say) -> Move
     if await _run_id(source.client) == await _run_id(target.client):
         raise CannotBeDone(f"{source.address} and {target.address} are the same server")
     stage = await _first_stage(source, target)
-    copied, started = 0, list[str]()
+    copied, started, mover = 0, list[str](), secrets.token_hex(8)
     if stage == "begin":
-        await _pause_campaigns(source, say)
-        await _wait_until_at_rest(source, wait_s, say)
-        await _close(source, target)
+        try:
+            await _pause_campaigns(source, say)
+            await _wait_until_at_rest(source, wait_s, say)
+            await _close(source, target)
+        except CannotBeDone:
+            is_others = await source.client.hexists(source.keys.server, "moved_to")
+            if not is_others:  # the mark is of no more use
+                await target.client.hdel(target.keys.server, "moving")
+            raise
     if stage != "delete":
+        await _write(target, _TAKE, [target.keys.server], source.address, mover)
         say("copying")
-        async for name in _names(source):
-            copied += await _copy(source, target, name)
-        started = await _open(source, target)
+        copied = await _copy_all(source, target, mover)
+        started = await _open(source, target, mover)
     async for name in _names(source):
         if name != source.keys.server:
             await source.client.unlink(name)
-    await source.client.delete(source.keys.server)
-    await source.client.hset(source.keys.server, items=["moved_to", target.address, "layout", str(LAYOUT)])
+    kept: Any = await source.client.hkeys(source.keys.server)
+    if gone := [name for name in kept if name not in ("moved_to", "layout")]:
+        await source.client.hdel(source.keys.server, *gone)
+    await source.client.hset(source.keys.server, "layout", str(LAYOUT))
     return MoveResult(copied, started)
 
 
@@ -79,18 +108,24 @@ async def _first_stage(source: Place, target: Place) -> Stage:
     *_, target_moving = await _marks(target)
     if moving or layout not in (None, str(LAYOUT)):
         raise CannotBeDone(f"{source.address} does not hold data that this version may move")
-    if moved_to:
-        if moved_to == target.address and target_moving in (None, source.address):
-            return "copy" if target_moving else "delete"
+    if moved_to and moved_to != target.address:
         raise CannotBeDone(f"the data of this namespace was moved to {moved_to} already")
-    if target_moving:
+    if moved_to:
+        if target_moving == source.address:
+            return "copy"
+        if await target.client.hget(target.keys.server, TAKEN_FROM) == source.address:
+            return "delete"
+        raise CannotBeDone(f"{target.address} does not hold what was copied there: nothing is deleted")
+    if target_moving not in (None, source.address):
         raise CannotBeDone(f"{target.address} is receiving the data of {target_moving}")
     if not [name async for name in _names(source)]:
         raise CannotBeDone(f"{source.address} holds nothing of this namespace")
     held = [name async for name in _names(target) if name != target.keys.server]
     if held:
         raise CannotBeDone(f"{target.address} holds data of this namespace already, such as {min(held)}")
-    await target.client.delete(target.keys.server)  # all that a move away from there has left
+    if target_moving is None:
+        await target.client.delete(target.keys.server)  # all that a move away from there has left
+    await target.client.hset(target.keys.server, "moving", source.address)  # no process may start there
     return "begin"
 
 
@@ -114,20 +149,24 @@ async def _names(place: Place) -> AsyncIterator[str]:
 
 async def _pause_campaigns(source: Place, say: Say) -> None:
     client, keys = source.client, source.keys
-    active = await _active(source)
+    active, paused = await _with_status(source, "active"), await _with_status(source, "paused")
     stored: Any = await client.hget(keys.server, RESUME)
-    resume = sorted({*active, *msgspec.json.decode(stored or "[]")})
+    # not what was stopped, or has ended, since
+    earlier = {*paused, *active}.intersection(msgspec.json.decode(stored or "[]"))
+    resume = sorted({*active, *earlier})
     await client.hset(keys.server, RESUME, msgspec.json.encode(resume).decode())
     for campaign in active:
         await set_campaign_status(client, keys, campaign, "pause")
     if active:
         say(f"paused: {', '.join(active)}")
+    if again := sorted(earlier.difference(active)):
+        say(f"paused by an earlier move, and active again after this one: {', '.join(again)}")
 
 
-async def _active(source: Place) -> list[str]:
+async def _with_status(source: Place, status: str) -> list[str]:
     known = await campaigns_known(source.client, source.keys)
     rows = await campaign_rows(source.client, source.keys, known)
-    return [campaign for campaign, row in zip(known, rows, strict=True) if row.status == "active"]
+    return [campaign for campaign, row in zip(known, rows, strict=True) if row.status == status]
 
 
 async def _wait_until_at_rest(source: Place, wait_s: float, say: Say) -> None:
@@ -144,7 +183,7 @@ async def _wait_until_at_rest(source: Place, wait_s: float, say: Say) -> None:
 async def _unrest(source: Place) -> str:
     """Why the data cannot be moved yet; '' when it can be."""
     client, keys = source.client, source.keys
-    if active := await _active(source):
+    if active := await _with_status(source, "active"):
         return f"active campaigns: {', '.join(active)}; pause them"
     rows = await campaign_rows(client, keys, await campaigns_known(client, keys))
     calls = sum(row.reserved + row.live_calls + row.orphaned + row.previewing for row in rows)
@@ -161,43 +200,70 @@ async def _unrest(source: Place) -> str:
 
 async def _close(source: Place, target: Place) -> None:
     """From now on, no process works with the data on either server."""
-    await source.client.hset(source.keys.server, "moved_to", target.address)
+    await target.client.hset(target.keys.server, "moving", source.address)
+    if not await source.client.hsetnx(source.keys.server, "moved_to", target.address):
+        raise CannotBeDone("another move of this namespace goes on")
     if reason := await _unrest(source):  # a process has just started
         await source.client.hdel(source.keys.server, "moved_to")
         raise CannotBeDone(f"nothing was moved: {reason}")
-    await target.client.hset(target.keys.server, "moving", source.address)
+    if held := [name async for name in _names(target) if name != target.keys.server]:
+        await source.client.hdel(source.keys.server, "moved_to")
+        raise CannotBeDone(f"nothing was moved: {target.address} holds data meanwhile, such as {min(held)}")
 
 
-async def _copy(source: Place, target: Place, name: str) -> int:
-    """How many keys were copied: it may have expired."""
+async def _copy_all(source: Place, target: Place, mover: str) -> int:
+    """How many keys were copied; what programs without a heartbeat change meanwhile is copied again."""
+    digests: dict[str, bytes] = {}
+    for _ in range(COPY_ROUNDS):
+        changed = [name async for name in _names(source) if await _copy(source, target, name, mover, digests)]
+        if not changed:
+            return len(digests)
+    raise CannotBeDone(
+        f"programs go on writing to {source.address}, such as {min(changed)}: "
+        "stop those that add events or numbers; nothing was deleted, run it again"
+    )
+
+
+async def _copy(source: Place, target: Place, name: str, mover: str, digests: dict[str, bytes]) -> bool:
+    """Whether the key has changed since `digests` was told of it; then it was copied."""
     if name == source.keys.server:
-        return 0  # opens the data, so it comes last
+        return False  # opens the data, so it comes last
     reading: Any = source.client
     payload = await reading.dump(name)
     left_ms = int(await source.client.pttl(name))
     if payload is None or left_ms == -2:
-        return 0
+        return False  # it has expired
+    digest = hashlib.sha256(payload).digest()
+    if digests.get(name) == digest:
+        return False
     to = target.keys.prefix + name.removeprefix(source.keys.prefix)
+    await _write(target, _RESTORE, [target.keys.server, to], mover, max(left_ms, 0), payload)
+    digests[name] = digest
+    return True
+
+
+async def _write(target: Place, script: str, names: list[str], *values: object) -> None:
+    """Runs a script that writes nothing when this is not the newest move; `mover` says which is."""
+    writing: Any = target.client
     try:
-        await target.client.restore(to, max(left_ms, 0), payload, replace=True)
+        await writing.eval(script, len(names), *names, *values)
     except ResponseError as error:
         raise CannotBeDone(
-            f"{target.address} does not take {to}: {error}; {source.address} still holds all"
+            f"{target.address} does not take {names[-1]}: {error}; nothing was deleted, run it again"
         ) from error
-    return 1
 
 
-async def _open(source: Place, target: Place) -> list[str]:
+async def _open(source: Place, target: Place, mover: str) -> list[str]:
     """Lets processes work with the data on the new server; the campaigns that are active there."""
     fields: Any = await source.client.hgetall(source.keys.server)
     resume: list[str] = msgspec.json.decode(fields.pop(RESUME, "[]"))
     del fields["moved_to"]
     if fields.get("run") == await _own_run_id(source):  # else the scripts find that data may have been lost
         fields["run"] = await _own_run_id(target)
-    for campaign in resume:
-        await target.client.hset(target.keys.campaign(campaign), "status", "active")
-    await target.client.hset(target.keys.server, mapping={**fields, "layout": str(LAYOUT)})
-    await target.client.hdel(target.keys.server, "moving")
+    fields |= {"layout": str(LAYOUT), TAKEN_FROM: source.address}
+    items = [part for item in fields.items() for part in item]
+    names = [target.keys.server, *(target.keys.campaign(campaign) for campaign in resume)]
+    await _write(target, _OPEN, names, mover, *items)
     return resume
 
 

@@ -14,7 +14,7 @@ from streamdialer.broker.connection import TRANSIENT
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.outcome_group import OutcomeEntries, OutcomeGroup
 from streamdialer.config.settings import Settings
-from streamdialer.errors import Unreachable
+from streamdialer.errors import CannotBeDone, Unreachable
 from streamdialer.operations.session import open_client
 
 log = logging.getLogger(__name__)
@@ -33,8 +33,8 @@ async def read_outcomes(
 ) -> NoReturn:
     """Calls `deliver` in a thread, again after a pause when it raises OSError; what it took is acknowledged.
 
-    A Redis that goes away is waited for. Entries that a process has taken and not finished come first. Several
-    processes may read for one group; then an entry may come to two of them.
+    A Redis that goes away is waited for, and one whose data this program may not use yet. Entries that a process has
+    taken and not finished come first. Several processes may read for one group; then an entry may come to two of them.
     """
     is_away = False
     while True:
@@ -46,7 +46,7 @@ async def read_outcomes(
                     log.warning("Redis is back: outcomes are read on")
                 is_away = False
                 await _read(outcomes, deliver)
-        except (Unreachable, RedisError, *TRANSIENT) as error:
+        except (Unreachable, CannotBeDone, RedisError, *TRANSIENT) as error:
             if not is_away:
                 log.error("outcomes wait: Redis cannot be read", extra={"error": str(error)})
             is_away = True

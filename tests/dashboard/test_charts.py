@@ -125,3 +125,9 @@ def test_numbers_and_times_are_written_for_people(
 def test_a_time_names_its_instant_for_programs() -> None:
     shown = Formatting("es", ZoneInfo("America/Mexico_City")).clock(3_723_000)
     assert shown == '<time datetime="1970-01-01T01:02:03+00:00">19:02:03</time>'
+
+
+@pytest.mark.parametrize("text", [None, "", "x", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+00:00"])
+def test_a_time_that_another_program_wrote_and_no_page_can_show_is_none(text: str | None) -> None:
+    assert ENGLISH.iso(text) is None
+    assert ENGLISH.iso("2026-11-27T00:00:00+00:00") == 1_795_737_600_000

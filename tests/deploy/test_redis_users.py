@@ -48,6 +48,7 @@ OWN_KEYS = (
     "dialer:events",
     "dialer:ticks",
     "dialer:outcomes",
+    "sd:blocks",
     "sd:server",
     "sd:dnc",
     "sd:c:1:ready",
@@ -187,7 +188,8 @@ async def test_the_backend_stores_outcomes_and_reads_nothing_else(
         await eventually(is_acknowledged)
         tasks.cancel_scope.cancel()
     readable = {key for key in OWN_KEYS if await may(admin, "backend", "HMGET", key, "a")}
-    assert readable == {"dialer:outcomes", "sd:server"}
+    assert readable == {"dialer:outcomes", "sd:blocks", "sd:server"}
+    assert await may(admin, "backend", "XGROUP", "CREATE", KEYS.blocks, "g", "0", "MKSTREAM")
     assert not await may(admin, "backend", "HSET", "sd:server", "run", "x")
 
 

@@ -22,7 +22,7 @@ from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CannotBeDone
 from streamdialer.ledger.recovery import mark_server_trusted
-from streamdialer.operations.move import MoveResult, Place, move
+from streamdialer.operations.move import COPY_ROUNDS, MoveResult, Place, move
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.world.build import build_world
 from tests.support.cli import Run, ok, refused
@@ -268,34 +268,89 @@ async def test_nothing_is_moved_while_a_process_runs(
         assert await other.dbsize() == 0
 
 
-@pytest.mark.parametrize("after", [1, 3, 6])
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("after", range(1, 18))
 async def test_a_move_that_was_interrupted_is_finished(
-    redis: Redis, other_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, after: int
+    redis: Redis, other_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, after: int, *, is_done: bool
 ) -> None:
+    """The connection is cut before or after each write of the move, to either server."""
     async with aclosing(connect(other_server.url)) as other:
         source, target = await places(redis, other)
         await filled(redis, ACME)
         with monkeypatch.context() as broken:
             calls = [0]
-            for name in ("restore", "unlink"):
-                client = other if name == "restore" else redis
-                whole = getattr(client, name)
+            for client in (redis, other):
+                for name in ("hset", "hsetnx", "hdel", "eval", "unlink", "delete"):
+                    whole = getattr(client, name)
 
-                async def breaks(*args: Any, whole: Any = whole, **options: Any) -> Any:
-                    calls[0] += 1
-                    if calls[0] == after:
-                        raise ConnectionError("cut")
-                    return await whole(*args, **options)
+                    async def breaks(*args: Any, whole: Any = whole, **options: Any) -> Any:
+                        calls[0] += 1
+                        if calls[0] == after and not is_done:
+                            raise ConnectionError("cut")
+                        answer = await whole(*args, **options)
+                        if calls[0] == after:
+                            raise ConnectionError("cut")
+                        return answer
 
-                broken.setattr(client, name, breaks)
+                    broken.setattr(client, name, breaks)
             with pytest.raises(ConnectionError):
                 await moved(source, target)
-        assert await redis.hget(ACME.server, "moved_to") == "redis://new"
         await moved(source, target)
         assert [str(key) async for key in redis.scan_iter("{acme}:*")] == [ACME.server]
+        assert await redis.hkeys(ACME.server) == ["moved_to", "layout"]
         assert await other.dbsize() == 5
         assert await other.hget(ACME.campaign("1"), "status") == "active"
         assert not await other.hexists(ACME.server, "moving")
+
+
+async def test_a_second_move_takes_over_from_the_first(
+    redis: Redis, other_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with aclosing(connect(other_server.url)) as other:
+        source, target = await places(redis, other)
+        await filled(redis, ACME)
+        reading: Any = redis
+        whole, results = reading.dump, list[MoveResult]()
+
+        async def slow(name: str) -> Any:
+            payload = await whole(name)
+            if not results:
+                monkeypatch.setattr(redis, "dump", whole)
+                results.append((await moved(source, target))[0])
+            return payload
+
+        monkeypatch.setattr(redis, "dump", slow)
+        with pytest.raises(CannotBeDone, match="another move has"):
+            await moved(source, target)
+        assert [result.keys for result in results] == [4]
+        assert await other.hget(ACME.campaign("1"), "status") == "active"
+
+
+@pytest.mark.parametrize("writes", [1, 100])
+async def test_what_is_written_during_the_copy_comes_along_or_stops_the_move(
+    redis: Redis, other_server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    async with aclosing(connect(other_server.url)) as other:
+        source, target = await places(redis, other)
+        await filled(redis, ACME)
+        reading: Any = redis
+        whole, left, events = reading.dump, [writes], ACME.stream("events")
+
+        async def dump(name: str) -> Any:
+            payload = await whole(name)
+            if name == events and left[0]:
+                left[0] -= 1
+                await redis.xadd(events, {"type": "do_not_call"})
+            return payload
+
+        monkeypatch.setattr(redis, "dump", dump)
+        if writes > COPY_ROUNDS:
+            with pytest.raises(CannotBeDone, match="programs go on writing"):
+                await moved(source, target)
+            assert await redis.xlen(events) > 1, "nothing was deleted"
+        else:
+            await moved(source, target)
+            assert await other.xlen(events) == 2
 
 
 async def test_data_that_is_there_is_not_overwritten(redis: Redis, other_server: EmbeddedServer) -> None:
