@@ -6,7 +6,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.connection import connect
 from streamdialer.broker.keys import Keys
 from streamdialer.config.settings import Settings
+from streamdialer.errors import RefusedByServer
 from streamdialer.gateways.asterisk import Asterisk
 from streamdialer.gateways.originate_request import OriginateRequest
 from streamdialer.ledger.recovery import mark_server_trusted
@@ -196,6 +197,13 @@ async def test_neither_a_number_nor_a_value_sets_a_variable(asterisk: RealAsteri
         )
         assert (await direct.originate(sent)).verdict == "placed"
         attempt = sent.attempt_id
+
+        async def is_there() -> bool:
+            with suppress(RefusedByServer):  # Asterisk answers before it has made the channel
+                return await caller.variable_of(attempt, "ATTEMPT_ID") == attempt
+            return False
+
+        await eventually(is_there, within_s=5)
         assert await caller.variable_of(attempt, "NOTE") == note
         assert await caller.variable_of(attempt, "QUOTED") == 'x\\,"EVIL=1"'
         assert await caller.variable_of(attempt, "SD_QUEUE") == "desk"
