@@ -1,4 +1,4 @@
-"""The language and the time zone of whoever looks at a page."""
+"""The language and the time zone of the person who reads a page."""
 
 from __future__ import annotations
 

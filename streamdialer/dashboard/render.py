@@ -79,7 +79,7 @@ def _environment(language: Language) -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.i18n"],
     )
-    environment.install_gettext_translations(CATALOGUES[language], newstyle=True)  # type: ignore[attr-defined]
+    environment.install_gettext_translations(CATALOGUES[language], newstyle=True)  # type: ignore[attr-defined] # the extension adds it
     environment.globals["language"] = language
     environment.filters.update(formatting.FILTERS)
     environment.filters["segment"] = lambda text: quote(str(text), safe="")

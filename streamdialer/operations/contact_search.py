@@ -29,7 +29,7 @@ class FoundContact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def find_contacts(client: Redis, keys: Keys, campaigns: Sequence[str], text: str) -> list[FoundContact]:
-    """At most `MAX_FOUND` contacts of whom `text` is the id, in one of `campaigns`, or a number.
+    """At most `MAX_FOUND` contacts of `campaigns` whose id or number is `text`.
 
     A number without a + is read as one of each country whose local numbers the campaigns have. Only contacts that the
     ledger has are found: those loaded, and the final ones whose record has not expired. Raises redis.RedisError.

@@ -225,7 +225,7 @@ async def _copy_all(source: Place, target: Place, mover: str) -> int:
 
 
 async def _copy(source: Place, target: Place, name: str, mover: str, digests: dict[str, bytes]) -> bool:
-    """Whether the key has changed since `digests` was told of it; then it was copied."""
+    """Copies the key if its digest is not the one in `digests`; True when it did."""
     if name == source.keys.server:
         return False  # opens the data, so it comes last
     reading: Any = source.client

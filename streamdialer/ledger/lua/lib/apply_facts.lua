@@ -4,9 +4,6 @@
 -- the contact out of `dialing` or `connected`. The caller has changed attempt.f and saves the record.
 local apply_facts
 do
-  -- Counts of the last 31 days by the hour of sending, for the abandon rate: fields `p0`–`p743` (answered by a
-  -- person) and `b0`–`b743` (abandoned), used in turn. A value is the hour since 1970 times a million, plus the
-  -- count.
   -- lib/abandon_window.lua keeps the sums of the hours before the one in which it last read them.
   local function change_sums(hour, letter, change)
     if hour >= math.floor(ledger_ms / 3600000) then return end
@@ -18,6 +15,9 @@ do
     redis.call('HSET', totals, 'abandon_sums', string.format('%d %d %d %d', of, at, sums.p, sums.b))
   end
 
+  -- Counts of the last 31 days by the hour of sending, for the abandon rate: fields `p0`–`p743` (answered by a
+  -- person) and `b0`–`b743` (abandoned), used in turn. A value is the hour since 1970 times a million, plus the
+  -- count.
   local function change_window(attempt, before, after)
     for name, letter in pairs({ answered_by_person = 'p', abandoned = 'b' }) do
       local change = (after[name] or 0) - (before[name] or 0)
