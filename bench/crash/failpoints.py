@@ -1,7 +1,7 @@
 """Adds a failpoint before and after each of the few functions that all effects go through.
 
 Scripts go through `Scripts.run` and, many at once, through its pipelines; other Redis commands through the client's
-`execute_command`; HTTP requests, also those of a log-in, through the transport. The product has no code for it.
+`execute_command`; HTTP requests, also those of a log-in, through `Service._transmit`. The product has no code for it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
-import httpx
 from redis.asyncio.client import Pipeline, PubSub, Redis
+from yarl import URL
 
 from bench.crash.crash_points import Effect
 from bench.crash.failpoint_probe import DUTY, Probe
@@ -23,14 +23,11 @@ from streamdialer.broker.background_duty import BackgroundDuty
 from streamdialer.broker.consumer import StreamConsumer
 from streamdialer.broker.entries import Entry
 from streamdialer.broker.scripts import Script, Scripts
-from streamdialer.gateways.body import BoundedTransport
+from streamdialer.gateways.client import Service
 
 Call = Callable[..., Awaitable[Any]]
 GATEWAYS: Final = "streamdialer.gateways."
-TRANSPORT_CODE: Final = BoundedTransport.handle_async_request.__qualname__
 LOG_IN_PATH: Final = "/api/token/"
-LOG_IN_CODE: Final = "SimpleJWT.async_auth_flow"
-"""Sends requests itself, and is not on the stack when they are sent."""
 
 
 def install_failpoints(probe: Probe) -> None:
@@ -39,7 +36,7 @@ def install_failpoints(probe: Probe) -> None:
     _add_failpoints(probe, Pipeline, "execute", _pipeline)
     _add_failpoints(probe, Redis, "execute_command", _command)
     _add_failpoints(probe, PubSub, "execute_command", _command)
-    _add_failpoints(probe, BoundedTransport, "handle_async_request", _request)
+    _add_failpoints(probe, Service, "_transmit", _request)
     _track_open_calls(probe)
     _set_duty(Scripts, "_serve", lambda _: "scripts")
     _set_duty(StreamConsumer, "_work_on", _entry_duty)
@@ -128,18 +125,18 @@ def _command(_client: object, command: str, *args: object) -> Effect:
     return Effect(f"{command} ({_calling_function()})", code)
 
 
-def _request(_transport: object, request: httpx.Request) -> Effect:
-    steps = [step for step in request.url.path.split("/") if step not in ("", "api")]
+def _request(_service: Service, method: str, url: str, *_: object) -> Effect:
+    whole = URL(url).path
+    steps = [step for step in whole.split("/") if step not in ("", "api")]
     path = "/".join("{id}" if re.fullmatch(r"\d+", step) else step for step in steps)
-    if request.url.path.startswith(LOG_IN_PATH):
-        return Effect(f"{request.method} {path}", LOG_IN_CODE, "log-in")
     methods = [
         frame.f_code.co_qualname for frame in _stack() if frame.f_globals["__name__"].startswith(GATEWAYS)
     ]
+    code = ",".join([Service._transmit.__qualname__, *methods])
+    if whole.startswith(LOG_IN_PATH):
+        return Effect(f"{method} {path}", code, "log-in")
     outermost = methods[-1] if methods else ""  # the one that the handler called
-    return Effect(
-        f"{request.method} {path} ({outermost.rpartition('.')[2]})", ",".join([TRANSPORT_CODE, *methods])
-    )
+    return Effect(f"{method} {path} ({outermost.rpartition('.')[2]})", code)
 
 
 def _stack() -> Iterator[FrameType]:

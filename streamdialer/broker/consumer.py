@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Final, Literal
 
 import anyio
@@ -146,7 +147,7 @@ class StreamConsumer:
     async def _next_entries(self, count: int) -> list[Entry]:
         if self._own_after is not None:
             return await self._own_pending(self._own_after, count)
-        now = anyio.current_time()
+        now = monotonic()
         if now >= self._take_over_at:
             entries = await self._autoclaim(count)
             if self._take_over_from == "0-0":
@@ -166,7 +167,7 @@ class StreamConsumer:
 
     async def _new(self, count: int) -> list[Row]:
         """Only a stream that was empty a moment ago is read without a bound on bytes: that takes one command."""
-        now = anyio.current_time()
+        now = monotonic()
         rows: list[Row] = []
         if now - self._was_empty_at > EMPTY_FOR_S:
             is_empty, rows = await self._group.read_new(count)
@@ -175,7 +176,7 @@ class StreamConsumer:
         if not rows:
             rows = await self._group.wait_for_new(count, self._read_block_ms)
             is_empty = len(rows) < count
-            self._was_empty_at = anyio.current_time() if is_empty else -EMPTY_FOR_S
+            self._was_empty_at = monotonic() if is_empty else -EMPTY_FOR_S
         return rows
 
     async def _own_pending(self, after: str, count: int) -> list[Entry]:
@@ -215,12 +216,12 @@ class StreamConsumer:
 
     async def _work_on(self, entry: Entry) -> None:
         outcome: Outcome = "again"
-        is_away, began = False, anyio.current_time()
+        is_away, began = False, monotonic()
         self._shutdown.activity.begin(self._stage, entry)
         try:
             outcome, is_away = await self._try_to_handle(entry)
         finally:
-            self._seconds.observe(anyio.current_time() - began)
+            self._seconds.observe(monotonic() - began)
             ENTRIES.labels(self._stage, outcome).inc()
             self._shutdown.activity.end(self._stage, entry, outcome)
             is_stopping = self._shutdown.stopping

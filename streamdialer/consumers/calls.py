@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import Any, Final
 from uuid import uuid4
 
@@ -91,7 +92,7 @@ class CallsStage:
             self._queues.put(campaign, await self._services.queues.queue_of(campaign))
 
     async def _place(self, attempt: Attempt, call: Call, until: str) -> None:
-        started_s = anyio.current_time()
+        started_s = monotonic()
         caller_ids = await self._first_caller_ids(attempt, call)
         marked = await self._services.campaigns.mark_sent(attempt, uuid4().hex, until, caller_ids)
         status = marked.status
@@ -103,7 +104,7 @@ class CallsStage:
         is_again = status == "again"
         if marked.caller_id:
             call = msgspec.structs.replace(call, caller_id=marked.caller_id)
-        if anyio.current_time() - started_s > SEND_WITHIN_S:
+        if monotonic() - started_s > SEND_WITHIN_S:
             verdict: Verdict = "unknown" if is_again else "not_placed"
             reply = Reply(verdict=verdict, detail="this process was suspended before it could send the call")
             await self._settle(attempt, call, reply)
@@ -153,14 +154,14 @@ class CallsStage:
             queue=queue if has_agents(queue) else "",
             is_agentless=not has_agents(queue),
         )
-        give_up_at = anyio.current_time() + ring_timeout_s
+        give_up_at = monotonic() + ring_timeout_s
         failures = 0
         while True:
             reply = await services.originator.originate(request)
             may_be_up = may_be_up or reply.verdict == "unknown"
             if reply.verdict == "placed" or not may_be_up:
                 return reply
-            if not settings.may_repeat_originate or anyio.current_time() >= give_up_at:
+            if not settings.may_repeat_originate or monotonic() >= give_up_at:
                 return msgspec.structs.replace(reply, verdict="unknown")
             await anyio.sleep(backoff_s(failures))
             failures += 1

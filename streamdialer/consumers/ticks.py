@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import Any, Final
 
-import anyio
 import msgspec
 
 from streamdialer.broker.entries import BadEntry, Entry, check_size
@@ -52,12 +52,12 @@ class TicksStage:
     async def handle(self, entry: Entry) -> None:
         settings = self._services.settings
         keep_s = settings.wakeup_result_ttl_s if "wake" in entry.fields else settings.result_ttl_s
-        tick, began = read_tick(entry), anyio.current_time()
+        tick, began = read_tick(entry), monotonic()
         with tracing.entry_span("tick", entry.fields, tick=tick.id, kind=tick.kind, campaign=tick.campaign):
             result = await self.run(tick)
         if "wake" in entry.fields and result.dialed:
             waited_s = max(0, (result.at or 0) - int(tick.id.partition("-")[0])) / 1000
-            metrics.REACTION_SECONDS.observe(waited_s + anyio.current_time() - began)
+            metrics.REACTION_SECONDS.observe(waited_s + monotonic() - began)
         await self._services.ticks.save_result(
             tick.id, result, keep_s=keep_s, decisions=settings.decisions_maxlen
         )

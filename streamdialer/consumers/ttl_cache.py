@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from time import monotonic
 from typing import Final, Generic, TypeVar
-
-import anyio
 
 CacheValue = TypeVar("CacheValue")
 DEFAULT_TTL_S: Final = 60.0
@@ -27,16 +26,16 @@ class TTLCache(Generic[CacheValue]):
         entry = self._entries.get(name)
         if entry is None:
             return None
-        is_too_old = younger_than_s is not None and anyio.current_time() - entry[0] > younger_than_s
+        is_too_old = younger_than_s is not None and monotonic() - entry[0] > younger_than_s
         return None if is_too_old else entry[1]
 
     def age_s(self, name: str) -> float | None:
         """Seconds since the value was put; None when there is none."""
         entry = self._entries.get(name)
-        return None if entry is None else anyio.current_time() - entry[0]
+        return None if entry is None else monotonic() - entry[0]
 
     def put(self, name: str, value: CacheValue) -> CacheValue:
-        now = anyio.current_time()
+        now = monotonic()
         self._entries[name] = (now, value)
         self._entries.move_to_end(name)
         while self._entries:

@@ -1,19 +1,22 @@
-"""The backend's SimpleJWT log-in as an httpx.Auth: obtain, refresh on 401, obtain again."""
+"""The backend's SimpleJWT log-in: obtain a token, refresh it when it is stale, obtain again."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
-import httpx
 import msgspec
 
 from streamdialer.errors import Unreachable
+from streamdialer.gateways.body import Response
 
 REFUSED_PAUSE_S: Final = 5.0
 """Pause after a refused log-in: some backends lock accounts that fail often."""
+
+Post = Callable[[str, bytes], Awaitable[Response]]
+"""Sends a JSON document to a URL."""
 
 
 class _Tokens(msgspec.Struct):
@@ -21,8 +24,8 @@ class _Tokens(msgspec.Struct):
     refresh: str = ""
 
 
-class SimpleJWT(httpx.Auth):
-    """Tokens from `login_url`, refreshed below it at `refresh/`; a request is sent at most twice."""
+class SimpleJWT:
+    """Tokens from `login_url`, refreshed below it at `refresh/`; both functions raise Unreachable without one."""
 
     def __init__(self, login_url: str, username: str, password: str) -> None:
         self._login_url = login_url.rstrip("/") + "/"
@@ -34,38 +37,33 @@ class SimpleJWT(httpx.Auth):
         self._paused_until = 0.0
         self._lock = anyio.Lock()
 
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Raises Unreachable when the backend gives no token."""
-        used = self._access
-        if not used:
+    async def token(self, post: Post) -> str:
+        """The access token."""
+        if not self._access:
             async with self._lock:
                 if not self._access:
-                    response = yield self._obtain(request)
-                    await self._store(response)
-                used = self._access
-        request.headers["authorization"] = f"Bearer {used}"
-        response = yield request
-        if not await _is_stale(response):
-            return
-        async with self._lock:
-            if self._access == used and self._refresh:
-                response = yield _post(self._refresh_url, {"refresh": self._refresh}, request)
-                await self._store_refreshed(response)
-            if self._access in ("", used):
-                self._access = self._refresh = ""
-                response = yield self._obtain(request)
-                await self._store(response)
-            used = self._access
-        request.headers["authorization"] = f"Bearer {used}"
-        yield request
+                    await self._obtain(post)
+        return self._access
 
-    def _obtain(self, request: httpx.Request) -> httpx.Request:
+    async def token_after(self, stale: str, post: Post) -> str:
+        """The access token after the server has refused `stale`; several requests may have been refused with it."""
+        async with self._lock:
+            if self._access == stale and self._refresh:
+                tokens = _read_tokens(await _send(post, self._refresh_url, {"refresh": self._refresh}))
+                if tokens is not None:
+                    self._access = tokens.access
+                    # the backend sends one only if its refresh tokens rotate
+                    self._refresh = tokens.refresh or self._refresh
+            if self._access in ("", stale):
+                self._access = self._refresh = ""
+                await self._obtain(post)
+            return self._access
+
+    async def _obtain(self, post: Post) -> None:
         if time.monotonic() < self._paused_until:
             raise Unreachable(self._refusal)
-        return _post(self._login_url, self._credentials, request)
-
-    async def _store(self, response: httpx.Response) -> None:
-        tokens = await _read_tokens(response)
+        response = await _send(post, self._login_url, self._credentials)
+        tokens = _read_tokens(response)
         if tokens is None:
             text = f"backend: log-in at {self._login_url} answered HTTP {response.status_code}"
             if response.status_code in (400, 401, 403):
@@ -75,40 +73,21 @@ class SimpleJWT(httpx.Auth):
             raise Unreachable(f"{text} and no token; check STREAMDIALER_BACKEND_LOGIN_PATH")
         self._access, self._refresh = tokens.access, tokens.refresh
 
-    async def _store_refreshed(self, response: httpx.Response) -> None:
-        tokens = await _read_tokens(response)
-        if tokens is not None:
-            self._access = tokens.access
-            # the backend sends one only if its refresh tokens rotate
-            self._refresh = tokens.refresh or self._refresh
 
-
-def _post(url: str, document: dict[str, str], like: httpx.Request) -> httpx.Request:
-    """A log-in request with the time-outs and the User-Agent of the original request."""
-    return httpx.Request(
-        "POST",
-        url,
-        content=msgspec.json.encode(document),
-        headers={
-            "content-type": "application/json",
-            "accept": "application/json",
-            "user-agent": like.headers.get("user-agent", "streamdialer"),
-        },
-        extensions=dict(like.extensions),
-    )
-
-
-async def _is_stale(response: httpx.Response) -> bool:
+def is_stale(response: Response) -> bool:
     """401, or 403: Django REST framework answers it when session authentication comes first."""
     if response.status_code == 403:
-        return b"token_not_valid" in await response.aread()
+        return b"token_not_valid" in response.content
     return response.status_code == 401
 
 
-async def _read_tokens(response: httpx.Response) -> _Tokens | None:
-    body = await response.aread()
+async def _send(post: Post, url: str, document: dict[str, str]) -> Response:
+    return await post(url, msgspec.json.encode(document))
+
+
+def _read_tokens(response: Response) -> _Tokens | None:
     try:
-        tokens = msgspec.json.decode(body, type=_Tokens) if response.is_success else None
+        tokens = msgspec.json.decode(response.content, type=_Tokens) if response.is_success else None
     except ValueError:
         return None
     return tokens if tokens and tokens.access else None

@@ -7,16 +7,15 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import httpx
 import msgspec
 
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Throttled, Unreachable
 from streamdialer.gateways.agent_rows import AgentList, read_agents
 from streamdialer.gateways.auth import SimpleJWT
-from streamdialer.gateways.body import read_json
+from streamdialer.gateways.body import Response, read_json
 from streamdialer.gateways.client import Gateway, Query, Service, read_base_url
 from streamdialer.gateways.originate_reply import one_line
 from streamdialer.gateways.parsing import (
@@ -57,18 +56,18 @@ class Backend(Gateway):
     """One client for the life of the process."""
 
     def __init__(self, settings: Settings) -> None:
-        auth: httpx.Auth | None = None
+        login: SimpleJWT | None = None
         if settings.backend_username and not settings.backend_token:
             base = str(read_base_url(settings.backend_url, "BACKEND_URL")).rstrip("/")
-            login = f"{base}/{settings.backend_login_path.lstrip('/')}"
-            auth = SimpleJWT(login, settings.backend_username, settings.backend_password)
+            login_url = f"{base}/{settings.backend_login_path.lstrip('/')}"
+            login = SimpleJWT(login_url, settings.backend_username, settings.backend_password)
         self._service = Service(
             "backend",
             settings.backend_url,
             setting="BACKEND_URL",
             timeout_s=settings.backend_timeout_s,
             connections=max(100, settings.concurrency + 16),
-            auth=auth,
+            login=login,
             token=settings.backend_token,
         )
         self.shows_contacts = False
@@ -254,7 +253,7 @@ class Backend(Gateway):
         max_pages: int = MAX_PAGES,
     ) -> AsyncIterator[_ListedPage]:
         """Page by page; raises Unreachable, and with `skips_failed` only for two failing pages in a row."""
-        step = start or (f"{path}?{httpx.QueryParams(query)}" if query else path)
+        step = start or (f"{path}?{urlencode(query)}" if query else path)
         visited = {step}
         previous, trouble = b"", ""
         while True:
@@ -295,19 +294,19 @@ class Backend(Gateway):
             visited.add(following)
             step = following
 
-    def _next_path(self, step: str, following: object, response: httpx.Response) -> str:
+    def _next_path(self, step: str, following: object, response: Response) -> str:
         try:
             return next_path(step, following, self._service.prefix)
         except ValueError as exc:
             raise Unreachable(f"{self._service.unusable_reply(response)}: {exc}") from exc
 
-    def _page(self, response: httpx.Response) -> Page:
+    def _page(self, response: Response) -> Page:
         try:
             return read_page(self._document(response))
         except ValueError as exc:
             raise Unreachable(f"{self._service.unusable_reply(response)}: {exc}") from exc
 
-    def _document(self, response: httpx.Response) -> Any:
+    def _document(self, response: Response) -> Any:
         if not response.is_success:
             raise self._service.unusable_reply(response)
         try:
@@ -315,7 +314,7 @@ class Backend(Gateway):
         except ValueError as exc:
             raise self._service.unusable_reply(response) from exc
 
-    def _require_accepted(self, response: httpx.Response, subject: str) -> None:
+    def _require_accepted(self, response: Response, subject: str) -> None:
         status = response.status_code
         if 400 <= status < 500 and status not in _RETRYABLE:
             raise RefusedByServer(
@@ -336,7 +335,7 @@ class _ListedPage(msgspec.Struct, frozen=True, kw_only=True):
     """Why the page before this one or all after it are missing, '' when none is."""
 
 
-def _status_shown(response: httpx.Response) -> str | None:
+def _status_shown(response: Response) -> str | None:
     """The status in a reply that shows a contact."""
     try:
         document = read_json(response)

@@ -1,17 +1,15 @@
-"""Bodies of replies: how much of one is read, and what it says."""
+"""Replies of servers: how much of one is read, and what its body says."""
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from email.message import Message
 from functools import lru_cache
 from typing import Any, Final
 
 import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
-from httpx_aiohttp.transport import map_aiohttp_exceptions
-from yarl import URL
+import msgspec
 
 from streamdialer.rules.any_json import decode_json
 
@@ -23,60 +21,65 @@ _INFLATED: Final = {"gzip", "x-gzip", "deflate"}
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 
 
-class BoundedTransport(AiohttpTransport):
-    """Reads the whole reply and decodes it itself: httpx would decompress a small one into any amount of memory."""
+class UnreadableBody(ValueError):
+    """It is too long, or cannot be decompressed."""
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Raises httpx.DecodingError for a body that is too long or cannot be decompressed."""
-        if not isinstance(self.client, aiohttp.ClientSession):
-            self.client = self.get_client()
-        timeout = request.extensions["timeout"]
-        with map_aiohttp_exceptions():
-            async with self.client.request(
-                request.method,
-                URL(str(request.url), encoded=True),
-                headers=request.headers,
-                data=request.content or None,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    sock_connect=timeout["connect"], sock_read=timeout["read"], connect=timeout["pool"]
-                ),
-            ) as reply:
-                headers = httpx.Headers(reply.raw_headers)
-                limit = MAX_POST_BODY_BYTES if request.method == "POST" else MAX_BODY_BYTES
-                encoding = headers.pop("content-encoding", "").strip().lower()
-                headers.pop("content-length", None)
-                headers.pop("transfer-encoding", None)
-                body = await _read_body(reply.content, encoding, limit)
-        return httpx.Response(reply.status, headers=headers, content=body, request=request)
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server has answered, with its whole body."""
+
+    method: str = "GET"
+    """Of the request, as is `url`."""
+    url: str = ""
+    status_code: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status_code < 300
+
+
+async def read_response(reply: aiohttp.ClientResponse, url: str) -> Response:
+    """Reads the body and decodes it: the library would decompress a small one into any amount of memory.
+
+    Raises UnreadableBody.
+    """
+    limit = MAX_POST_BODY_BYTES if reply.method == "POST" else MAX_BODY_BYTES
+    encoding = reply.headers.get("content-encoding", "").strip().lower()
+    return Response(
+        method=reply.method,
+        url=url,
+        status_code=reply.status,
+        headers=reply.headers,
+        content=await _read_body(reply.content, encoding, limit),
+    )
 
 
 async def _read_body(raw: aiohttp.StreamReader, encoding: str, limit: int) -> bytes:
-    """Raises httpx.DecodingError for a body that is too long or cannot be decompressed."""
     if encoding not in (*_INFLATED, "identity", ""):
-        raise httpx.DecodingError(f"the body has the encoding {encoding[:40]!r}, takes gzip or none")
+        raise UnreadableBody(f"the body has the encoding {encoding[:40]!r}, takes gzip or none")
     inflater = zlib.decompressobj(_GZIP_OR_ZLIB) if encoding in _INFLATED else None
     pieces, left = list[bytes](), limit
     async for chunk in raw.iter_any():
         try:
             piece = inflater.decompress(chunk, left + 1) if inflater else chunk
         except zlib.error as error:
-            raise httpx.DecodingError(f"the body cannot be decompressed: {error}") from error
+            raise UnreadableBody(f"the body cannot be decompressed: {error}") from error
         left -= len(piece)
         if left < 0:
-            raise httpx.DecodingError(f"the body is longer than {limit // 1024} kB")
+            raise UnreadableBody(f"the body is longer than {limit // 1024} kB")
         pieces.append(piece)
     return b"".join(pieces)
 
 
-def read_json(response: httpx.Response) -> Any:
+def read_json(response: Response) -> Any:
     """The body as JSON values; raises ValueError when it is no JSON."""
     return decode_json(response.content, _charset(response.headers.get("content-type", "")))
 
 
 @lru_cache(maxsize=64)
 def _charset(content_type: str) -> str:
-    """httpx would parse the header of each reply anew, as the header of a mail."""
     message = Message()
     message["content-type"] = content_type
     return str(message.get_content_charset("utf-8"))

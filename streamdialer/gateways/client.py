@@ -1,8 +1,6 @@
-"""One HTTP service: httpx requests on the aiohttp transport, its base URL, and its failures as errors.
+"""One HTTP service: requests through aiohttp, its base URL, and its failures as errors.
 
-httpx's own transport scans its whole pool on every request, and the dialer has hundreds of requests open at once. Its
-client, with cookies, redirects and hooks that no server of ours needs, takes as long as the request itself: requests
-go to the transport directly. It never sends a POST or PATCH twice: aiohttp repeats idempotent methods only.
+Why not httpx, says docs/decisions/0029. A POST or PATCH is never sent twice: aiohttp repeats idempotent methods only.
 """
 
 from __future__ import annotations
@@ -10,21 +8,25 @@ from __future__ import annotations
 import logging
 import math
 import ssl
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing, suppress
-from functools import cache
+from contextlib import suppress
+from functools import cache, lru_cache
 from importlib import metadata
+from time import monotonic
 from typing import Final, Self
+from urllib.parse import urlencode
 
 import aiohttp
 import anyio
-import httpx
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
 
 from streamdialer.config.urls import HTTP_URL_FORMS, mask_url, validate_http_url
 from streamdialer.errors import CredentialsRefused, SettingsError, Throttled, Unreachable
-from streamdialer.gateways.body import BoundedTransport
+from streamdialer.gateways.auth import SimpleJWT, is_stale
+from streamdialer.gateways.body import Response, read_response
 from streamdialer.gateways.originate_reply import RETRY_AFTER_S, one_line, retry_after
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import HTTP_REQUESTS, HTTP_SECONDS
@@ -37,9 +39,7 @@ KEEP_ALIVE_S: Final = 1.0
 """Shorter than the keep-alive of usual servers: a request on a connection that the server closes may have been sent."""
 
 TRANSPORT_ERRORS: Final = (
-    httpx.HTTPError,
-    httpx.InvalidURL,
-    aiohttp.ClientError,  # the transport does not translate all of them
+    aiohttp.ClientError,
     HttpProcessingError,
     OSError,  # TimeoutError is one
     ValueError,
@@ -60,7 +60,7 @@ class Service:
         setting: str,
         timeout_s: float,
         connections: int,
-        auth: httpx.Auth | None = None,
+        login: SimpleJWT | None = None,
         token: str = "",
     ) -> None:
         """`name` and `setting` appear in messages; raises SettingsError for a URL that is not HTTP."""
@@ -79,29 +79,36 @@ class Service:
             "accept": "application/json",
             "accept-encoding": "gzip, deflate",
         }
+        userinfo = URL(base_url)
         if token:
             self._headers["authorization"] = f"Bearer {token}"
-        elif auth is None and (userinfo := httpx.URL(base_url)).username:
-            auth = httpx.BasicAuth(userinfo.username, userinfo.password)
-        self._auth = auth
-        self._transport = BoundedTransport(verify=_tls_context(), client=self._open_session)
+        elif login is None and userinfo.user:
+            basic = b64encode(f"{userinfo.user}:{userinfo.password or ''}".encode()).decode()
+            self._headers["authorization"] = f"Basic {basic}"
+        self._login = login
+        self._opened: aiohttp.ClientSession | None = None
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=self._connections, keepalive_timeout=KEEP_ALIVE_S, ssl=self._transport.ssl_context
-        )
-        # with a session cookie, Django would demand a CSRF token
-        return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
-        )
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        """Opened by the first request: it needs a running loop."""
+        if self._opened is None:
+            connector = aiohttp.TCPConnector(
+                limit=self._connections, keepalive_timeout=KEEP_ALIVE_S, ssl=_tls_context()
+            )
+            # with a session cookie, Django would demand a CSRF token
+            self._opened = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+            )
+        return self._opened
 
     @property
     def prefix(self) -> str:
         """The path of the base URL, without a slash at its end."""
-        return self.base.raw_path.decode("ascii").rstrip("/")
+        return self.base.raw_path.rstrip("/")
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        if self._opened is not None:
+            await self._opened.close()
 
     def url(self, path: str) -> str:
         """The full URL of a path that starts with a slash."""
@@ -116,57 +123,69 @@ class Service:
         body: object = msgspec.UNSET,
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
-    ) -> httpx.Response:
+    ) -> Response:
         """Sends one request and reads the whole reply; raises TRANSPORT_ERRORS, or Unreachable from a log-in."""
         content, all_headers = None, {**self._headers, **(headers or {})}
         if body is not msgspec.UNSET:
             content = msgspec.json.encode(body)
             all_headers["content-type"] = "application/json"
+        url = self.url(f"{path}?{urlencode(query)}" if query else path)
         read_s = self.timeout_s if timeout_s is None else timeout_s
-        started, outcome = anyio.current_time(), "no_reply"
+        started, outcome = monotonic(), "no_reply"
         try:
-            # every byte restarts the read time-out; this deadline ends a slow reply too
-            host = self.base.host
-            with tracing.request(self._label, method, host), anyio.fail_after(CONNECT_TIMEOUT_S + read_s):
-                request = httpx.Request(
-                    method,
-                    self.url(f"{path}?{httpx.QueryParams(query)}" if query else path),
-                    content=content,
-                    headers={**all_headers, **tracing.inject()},
-                    extensions={
-                        "timeout": {"connect": CONNECT_TIMEOUT_S, "pool": CONNECT_TIMEOUT_S, "read": read_s}
-                    },
-                )
-                response = await self._exchange(request)
+            with tracing.request(self._label, method, self.base.host or ""):
+                all_headers |= tracing.inject()
+                response = await self._exchange(method, url, all_headers, content, read_s)
                 tracing.set_attributes(**{"http.response.status_code": response.status_code})
             outcome = f"{response.status_code // 100}xx"
             return response
         finally:
             HTTP_REQUESTS.labels(self._label, outcome).inc()
-            HTTP_SECONDS.labels(self._label).observe(anyio.current_time() - started)
+            HTTP_SECONDS.labels(self._label).observe(monotonic() - started)
 
-    async def _exchange(self, request: httpx.Request) -> httpx.Response:
+    async def _exchange(
+        self, method: str, url: str, headers: dict[str, str], content: bytes | None, read_s: float
+    ) -> Response:
         """Sends the request, and what the log-in needs before or after it."""
-        if self._auth is None:
-            return await self._transport.handle_async_request(request)
-        async with aclosing(self._auth.async_auth_flow(request)) as steps:
-            step = await anext(steps)
-            while True:
-                response = await self._transport.handle_async_request(step)
-                try:
-                    step = await steps.asend(response)
-                except StopAsyncIteration:
-                    return response
+        if self._login is None:
+            return await self._transmit(method, url, headers, content, read_s)
+
+        async def post(login_url: str, document: bytes) -> Response:
+            plain = self._headers | {"content-type": "application/json"}
+            return await self._transmit("POST", login_url, plain, document, read_s)
+
+        with anyio.fail_after(CONNECT_TIMEOUT_S + read_s):
+            token = await self._login.token(post)
+            headers["authorization"] = f"Bearer {token}"
+            response = await self._transmit(method, url, headers, content, read_s)
+            if is_stale(response):
+                token = await self._login.token_after(token, post)
+                headers["authorization"] = f"Bearer {token}"
+                response = await self._transmit(method, url, headers, content, read_s)
+            return response
+
+    async def _transmit(
+        self, method: str, url: str, headers: dict[str, str], content: bytes | None, read_s: float
+    ) -> Response:
+        async with self._session.request(
+            method,
+            URL(url, encoded=True),
+            headers=headers,
+            data=content,
+            allow_redirects=False,
+            timeout=_timeouts(CONNECT_TIMEOUT_S, read_s),
+        ) as reply:
+            return await read_response(reply, url)
 
     async def ask(
         self, method: str, path: str, *, query: Query | None = None, body: object = msgspec.UNSET
-    ) -> httpx.Response:
+    ) -> Response:
         """`send`; raises Unreachable for every failure of the network.
 
         A server that answers 429, or 503 with Retry-After, gets no request until the time it names; then this raises
         Throttled.
         """
-        wait_s = self._paused_until_s - anyio.current_time()
+        wait_s = self._paused_until_s - monotonic()
         if wait_s > 0:
             raise Throttled(
                 f"the {self.name} asks for fewer requests and gets none for {math.ceil(wait_s)} s"
@@ -193,11 +212,11 @@ class Service:
 
     def pause(self, wait_s: float) -> None:
         """`ask` sends nothing for so long; a longer pause stays."""
-        self._paused_until_s = max(self._paused_until_s, anyio.current_time() + wait_s)
+        self._paused_until_s = max(self._paused_until_s, monotonic() + wait_s)
 
-    def unusable_reply(self, response: httpx.Response) -> Unreachable:
-        request = response.request
-        text = f"{request.method} {request.url.copy_with(query=None)} answered HTTP {response.status_code}"
+    def unusable_reply(self, response: Response) -> Unreachable:
+        path = response.url.partition("?")[0]
+        text = f"{response.method} {path} answered HTTP {response.status_code}"
         if response.status_code in (401, 403):
             names = "BACKEND_TOKEN, or BACKEND_USERNAME and BACKEND_PASSWORD"
             settings = names if self.setting == "BACKEND_URL" else "DIALER_API_TOKEN"
@@ -211,7 +230,7 @@ class Service:
         return Unreachable(f"{self.name}: {text} with {_excerpt(response)}")
 
 
-def _excerpt(response: httpx.Response) -> str:
+def _excerpt(response: Response) -> str:
     kind = response.headers.get("content-type", "").partition(";")[0].strip()
     if kind == "text/html":
         return "an HTML page"
@@ -243,18 +262,26 @@ class Gateway:
         await self._service.aclose()
 
 
-def read_base_url(raw: str, setting: str) -> httpx.URL:
+def read_base_url(raw: str, setting: str) -> URL:
     """A base URL without credentials; raises SettingsError."""
     if validate_http_url(raw) is None:
-        with suppress(httpx.InvalidURL, ValueError):
-            return httpx.URL(raw).copy_with(userinfo=b"")
+        with suppress(ValueError):
+            return URL(raw).with_user(None)
     raise SettingsError(f"{setting}: got {mask_url(raw)!r}, takes {HTTP_URL_FORMS}")
 
 
 @cache
 def _tls_context() -> ssl.SSLContext:
     """One for all services: it takes 35 ms to read the certificate authorities."""
-    return httpx.create_ssl_context()
+    return ssl.create_default_context()
+
+
+@lru_cache(maxsize=64)
+def _timeouts(connect_s: float, read_s: float) -> aiohttp.ClientTimeout:
+    """Every byte restarts the read time-out; the total ends a slow reply too."""
+    return aiohttp.ClientTimeout(
+        total=connect_s + read_s, connect=connect_s, sock_connect=connect_s, sock_read=read_s
+    )
 
 
 def _version() -> str:

@@ -13,7 +13,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final, Literal
 
 import aiohttp
-import httpx
 import msgspec
 
 from streamdialer.observability.redaction import mask_number
@@ -46,13 +45,12 @@ _SECONDS: Final = re.compile(r"\d+(\.\d+)?")
 _CALL_ID_MAX: Final = 128
 _DETAIL_MAX: Final = 160
 
-_UNSENT_CAUSES: Final = (
+_UNSENT: Final = (  # it is certain that no byte of the request was sent
     aiohttp.ClientConnectorError,  # refused, unreachable, DNS, TLS
     aiohttp.ConnectionTimeoutError,  # no connection, or no free connection of the pool, in time
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
 )
-_UNSENT: Final = (httpx.ConnectError, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,24 +82,12 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes, now: dateti
 
 
 def read_failure(exc: BaseException) -> Reply:
-    """What an exception in place of a reply means.
-
-    The class of the httpx exception proves nothing: the aiohttp transport raises `httpx.ConnectTimeout` also for a
-    connection that broke *after* the request was sent. The aiohttp exception behind it tells the two apart.
-    """
-    text = one_line(f"{type(exc.__cause__ or exc).__name__}: {exc}")
-    if was_not_sent(exc):
+    """What an exception in place of a reply means."""
+    text = one_line(f"{type(exc).__name__}: {exc}")
+    if isinstance(exc, _UNSENT):
         detail = one_line(f"nothing was sent: {text}")
         return Reply(verdict="not_placed", hold="api", retry_after_s=UNSENT_PAUSE_S, detail=detail)
     return Reply(verdict="unknown", detail=one_line(f"no readable reply, the call may be ringing: {text}"))
-
-
-def was_not_sent(exc: BaseException) -> bool:
-    """Whether it is certain that no byte of the request was sent."""
-    cause = exc if isinstance(exc, aiohttp.ClientError) else exc.__cause__
-    if isinstance(cause, aiohttp.ClientError):
-        return isinstance(cause, _UNSENT_CAUSES)
-    return isinstance(exc, _UNSENT)
 
 
 def retry_after(headers: Mapping[str, str], *, default_s: float, now: datetime | None = None) -> float:

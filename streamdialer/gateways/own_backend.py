@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, TypeVar
 
-import httpx
 import msgspec
 
 from streamdialer.errors import CannotBeDone, Unreachable
 from streamdialer.gateways.backend import Backend
-from streamdialer.gateways.body import read_json
+from streamdialer.gateways.body import Response, read_json
 from streamdialer.gateways.client import Query
 from streamdialer.model import plain_id
 
@@ -127,7 +126,7 @@ class OwnBackend(Backend):
             except msgspec.ValidationError as error:
                 raise Unreachable(f"backend: {path}: a row cannot be read: {error}") from error
 
-    async def _post(self, path: str, body: object, *, method: str = "POST") -> httpx.Response:
+    async def _post(self, path: str, body: object, *, method: str = "POST") -> Response:
         response = await self._service.ask(method, path, body=body)
         if response.status_code in _NOT_SERVED:
             raise CannotBeDone(
@@ -135,12 +134,12 @@ class OwnBackend(Backend):
                 "check BACKEND_URL"
             )
         if response.status_code == 400:
-            raise CannotBeDone(f"the backend refuses it: {response.text[:500]}")
+            raise CannotBeDone(f"the backend refuses it: {response.content[:500].decode('utf-8', 'replace')}")
         if not response.is_success:
             raise self._service.unusable_reply(response)
         return response
 
-    def _read(self, response: httpx.Response, kind: type[Answer]) -> Answer:
+    def _read(self, response: Response, kind: type[Answer]) -> Answer:
         try:
             return msgspec.convert(read_json(response), kind)
         except ValueError as error:

@@ -11,8 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any, Final, get_args
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
-import httpx
 import msgspec
 
 from streamdialer.errors import CampaignError
@@ -38,6 +38,8 @@ RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
 """Largest pacing_ratio per mode that uses one."""
 _WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack", "caller_id_choice", "on_machine")
 _DURATION: Final = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
+_AS_WRITTEN: Final = "!#$%&'()*+,/:;=?@[]|~"
+"""What stands for itself in a page's address."""
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
 
 
@@ -86,10 +88,11 @@ def next_path(current: str, following: object, prefix: str) -> str:
     if not isinstance(following, str):
         raise ValueError(problem)  # noqa: TRY004 - callers handle one kind of error
     try:
-        target = httpx.URL(f"http://backend{prefix}{current}").join(following.strip())
-    except httpx.InvalidURL as exc:
+        target = urlsplit(urljoin(f"http://backend{prefix}{current}", following.strip()))
+        path, query = (quote(part, safe=_AS_WRITTEN) for part in (target.path, target.query))
+    except ValueError as exc:
         raise ValueError(problem) from exc
-    path, question, query = target.raw_path.decode("ascii").partition("?")
+    question = "?" if query else ""
     current_path = current.partition("?")[0]
     if path == prefix + current_path:
         path = current_path
@@ -100,7 +103,7 @@ def next_path(current: str, following: object, prefix: str) -> str:
 
 def path_after(step: str) -> str | None:
     """Path and query of the page after one that cannot be read; None when the query does not tell."""
-    params = httpx.URL(step).params
+    params = dict(_params(step))
     for name, size in (("offset", params.get("limit", "")), ("page", "1")):
         if _WHOLE.fullmatch(params.get(name, "")) and _WHOLE.fullmatch(size) and int(size) > 0:
             return _with_param(step, name, int(params[name]) + int(size))
@@ -109,14 +112,19 @@ def path_after(step: str) -> str | None:
 
 def path_with_overlap(step: str, following: str) -> str:
     """Path and query of the page after `step` with the last row of `step` before it; `following` without an offset."""
-    before, after = (httpx.URL(path).params.get("offset", "") for path in (step, following))
+    before, after = (dict(_params(path)).get("offset", "") for path in (step, following))
     if _WHOLE.fullmatch(before) and _WHOLE.fullmatch(after) and int(after) > int(before) + 1:
         return _with_param(following, "offset", int(after) - 1)
     return following
 
 
 def _with_param(step: str, name: str, value: int) -> str:
-    return f"{step.partition('?')[0]}?{httpx.URL(step).params.set(name, value)}"
+    kept = [each for each in _params(step) if each[0] != name]
+    return f"{step.partition('?')[0]}?{urlencode([*kept, (name, value)])}"
+
+
+def _params(step: str) -> list[tuple[str, str]]:
+    return parse_qsl(step.partition("?")[2], keep_blank_values=True)
 
 
 def read_campaign(campaign: str, document: dict[str, Any]) -> CampaignSettings:

@@ -130,7 +130,7 @@ async def test_a_backend_that_asks_for_a_pause_gets_no_request_until_it_is_over(
                 await backend.patch_contact("1", ContactPatch(status="busy"))
         assert len(server.requests) == 1
         now = anyio.current_time()
-        monkeypatch.setattr("streamdialer.gateways.client.anyio.current_time", lambda: now + wait_s + 0.1)
+        monkeypatch.setattr("streamdialer.gateways.client.monotonic", lambda: now + wait_s + 0.1)
         assert (await backend.campaign("7")).queue_name == "q"
 
 

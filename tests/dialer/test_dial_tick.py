@@ -223,7 +223,7 @@ async def test_while_one_tick_reads_the_settings_anew_another_goes_on_with_the_o
 
     with pytest.MonkeyPatch.context() as later:
         late_s = now + settings.campaign_cache_ttl_s + 1
-        later.setattr("streamdialer.consumers.ttl_cache.anyio.current_time", lambda: late_s)
+        later.setattr("streamdialer.consumers.ttl_cache.monotonic", lambda: late_s)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read_anew)
             await anyio.wait_all_tasks_blocked()
@@ -254,7 +254,7 @@ async def test_where_settings_are_read_in_the_background_no_tick_waits_for_them(
     monkeypatch.setattr(wakeups, "campaign_within", lambda name, _: woken.append(name))
     with pytest.MonkeyPatch.context() as later:
         clock = [now + ttl_s + 1]
-        later.setattr("streamdialer.consumers.ttl_cache.anyio.current_time", lambda: clock[0])
+        later.setattr("streamdialer.consumers.ttl_cache.monotonic", lambda: clock[0])
         async with running(cache):
             await anyio.wait_all_tasks_blocked()
             with anyio.fail_after(5):

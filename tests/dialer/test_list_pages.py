@@ -6,45 +6,49 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from yarl import URL
 
 from streamdialer.config.settings import Settings
 from streamdialer.errors import Unreachable
 from streamdialer.gateways.backend import MAX_PAGES, Backend, ContactPage
+from streamdialer.gateways.body import Response
 from tests.support.json_values import json_values
 
 SIZE = 2
 PageKind = Literal["good", "500", "html", "garbage", "404", "odd next", "loop", "nan", "bom"]
-Ask = Callable[[str], httpx.Response]
+Ask = Callable[[str], Response]
 
 
 def rows_of(page: int) -> list[dict[str, Any]]:
     return [{"id": page * SIZE + at, "phone_number": "+15550100", "status": "pending"} for at in range(SIZE)]
 
 
-def reply(url: str, kind: PageKind, page: int, following: str | None, odd: object) -> httpx.Response:
-    request = httpx.Request("GET", f"http://backend{url}")
+def answered(path: str, content: bytes, *, status: int = 200) -> Response:
+    return Response(url=f"http://backend{path}", status_code=status, headers={}, content=content)
+
+
+def reply(url: str, kind: PageKind, page: int, following: str | None, odd: object) -> Response:
     document: dict[str, Any] = {"count": odd, "next": following, "previous": odd, "results": rows_of(page)}
     if kind == "odd next":
         document["next"] = [following]
     if kind == "loop":
         document["next"] = url
     if kind in ("500", "404"):
-        return httpx.Response(int(kind), json={"detail": "Invalid page."}, request=request)
+        return answered(url, b'{"detail": "Invalid page."}', status=int(kind))
     text = {"html": "<html>", "garbage": '{"results": ['}.get(kind, json.dumps(document))
     if kind == "nan":
         text = text[:-1] + ', "average": NaN}'
     body = b"\xef\xbb\xbf" + text.encode() if kind == "bom" else text.encode("utf-8", "surrogatepass")
-    return httpx.Response(200, content=body, request=request)
+    return answered(url, body)
 
 
 def backend_with(ask: Ask) -> Backend:
     backend = Backend(Settings())
 
-    async def answer(method: str, path: str, **_: object) -> httpx.Response:
+    async def answer(method: str, path: str, **_: object) -> Response:
         return ask(path)
 
     backend._service.ask = answer  # type: ignore[method-assign]
@@ -52,8 +56,8 @@ def backend_with(ask: Ask) -> Backend:
 
 
 def paged(kinds: list[PageKind], odd: object = 1) -> Ask:
-    def ask(path: str) -> httpx.Response:
-        page = int(httpx.URL(path).params.get("offset", "0")) // SIZE
+    def ask(path: str) -> Response:
+        page = int(URL(path).query.get("offset", "0")) // SIZE
         kind: PageKind = kinds[page] if page < len(kinds) else "404"
         following = f"/api/contacts/?limit={SIZE}&offset={(page + 1) * SIZE}"
         return reply(path, kind, page, following if page + 1 < len(kinds) else None, odd)
@@ -120,15 +124,13 @@ async def test_contacts_in_a_call_must_be_read_whole() -> None:
 
 
 def agents_by_page(pages: int, failing: int | None = None) -> Ask:
-    def ask(path: str) -> httpx.Response:
-        request = httpx.Request("GET", f"http://backend{path}")
-        page = int(httpx.URL(path).params.get("page", "1"))
+    def ask(path: str) -> Response:
+        page = int(URL(path).query.get("page", "1"))
         if page == failing:
-            return httpx.Response(500, request=request)
+            return answered(path, b"", status=500)
         following = f"?page={page + 1}" if page < pages else None
-        return httpx.Response(
-            200, json={"next": following, "results": [{"id": page, "status": "idle"}]}, request=request
-        )
+        page_of_one = {"next": following, "results": [{"id": page, "status": "idle"}]}
+        return answered(path, json.dumps(page_of_one).encode())
 
     return ask
 

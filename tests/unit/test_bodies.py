@@ -6,13 +6,12 @@ import json
 from contextlib import suppress
 from typing import Any
 
-import httpx
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamdialer.gateways.body import read_json
+from streamdialer.gateways.body import Response, read_json
 from streamdialer.rules.any_json import MAX_DEPTH
 from tests.support.json_values import json_values
 
@@ -20,7 +19,7 @@ ROW = {"id": 1, "name": "Ana María"}
 
 
 def read(body: bytes, kind: str = "application/json") -> Any:
-    return read_json(httpx.Response(200, content=body, headers={"content-type": kind}))
+    return read_json(Response(status_code=200, content=body, headers={"content-type": kind}))
 
 
 def nested(depth: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anyio
 import pytest
 
 from streamdialer.consumers.ttl_cache import TTLCache
@@ -11,7 +10,7 @@ from streamdialer.consumers.ttl_cache import TTLCache
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
-    monkeypatch.setattr(anyio, "current_time", lambda: now[0])
+    monkeypatch.setattr("streamdialer.consumers.ttl_cache.monotonic", lambda: now[0])
     return now
 
 
