@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -149,7 +150,12 @@ def run_async(work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs
 
 
 def run_service(work: Callable[..., Awaitable[T]], *args: object) -> T:
-    """What `work`, a program without an end of its own, returns; on uvloop where the platform has it."""
+    """What `work`, a program without an end of its own, returns; on uvloop where the platform has it.
+
+    What was imported stays to the end: the garbage collector need not go through it again and again.
+    """
+    gc.collect()
+    gc.freeze()
     return anyio.run(work, *args, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
 
