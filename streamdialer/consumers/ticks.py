@@ -16,6 +16,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.statistics import own_statistics
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
+from streamdialer.ledger.ticks import ResultWithoutContacts
 from streamdialer.ledger.types import CLEANUP_TEXTS
 from streamdialer.model import TICK_KINDS, Tick, TickResult, normalise_id
 from streamdialer.observability import metrics, tracing
@@ -54,7 +55,10 @@ class TicksStage:
         keep_s = settings.wakeup_result_ttl_s if "wake" in entry.fields else settings.result_ttl_s
         tick, began = read_tick(entry), monotonic()
         with tracing.entry_span("tick", entry.fields, tick=tick.id, kind=tick.kind, campaign=tick.campaign):
-            result = await self.run(tick)
+            offer = self._dial_tick.without_contacts(tick.campaign, keep_s) if tick.kind == "dial" else None
+            result = await self.run(tick, offer)
+        if result is (offer and offer.result):
+            return  # it is stored
         if "wake" in entry.fields and result.dialed:
             waited_s = max(0, (result.at or 0) - int(tick.id.partition("-")[0])) / 1000
             metrics.REACTION_SECONDS.observe(waited_s + monotonic() - began)
@@ -62,16 +66,20 @@ class TicksStage:
             tick.id, result, keep_s=keep_s, decisions=settings.decisions_maxlen
         )
 
-    async def run(self, tick: Tick) -> TickResult:
-        """Runs the tick; an error of a campaign or a server becomes its result."""
-        start = await self._services.ticks.start(
-            tick.campaign, tick.id, self._dial_tick.reader.queue_of(tick.campaign)
-        )
+    async def run(self, tick: Tick, without_contacts: ResultWithoutContacts | None = None) -> TickResult:
+        """Runs the tick; an error of a campaign or a server becomes its result.
+
+        The result of `without_contacts`, itself, when no contact may be placed; then it is stored already.
+        """
+        queue = self._dial_tick.reader.queue_of(tick.campaign)
+        start = await self._services.ticks.start(tick.campaign, tick.id, queue, without_contacts)
         self._services.backend.pause(start.backend_paused_ms / 1000)
         if self._services.dialer_api is not None:
             self._services.dialer_api.pause(start.dialer_api_paused_ms / 1000)
         try:
             match tick.kind:
+                case "dial" if without_contacts and start.is_over:
+                    result = without_contacts.result
                 case "dial":
                     result = await self._dial_tick.dial(tick, start)
                 case "retry":

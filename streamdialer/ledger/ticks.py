@@ -9,7 +9,7 @@ from typing import Final, get_args
 import msgspec
 
 from streamdialer.broker.keys import Keys
-from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.broker.scripts import Argument, Script, Scripts
 from streamdialer.model import Block, TickKind, TickResult
 from streamdialer.rules.caps import CapReason
 
@@ -44,6 +44,18 @@ class TickStart(msgspec.Struct, frozen=True):
     dialer_api_paused_ms: int = 0
     status: str | None = None
     """The status in the public hash."""
+    is_over: bool = False
+    """No contact may be placed, and the result offered for that is the tick's."""
+
+
+class ResultWithoutContacts(msgspec.Struct, frozen=True):
+    """What a tick comes to when no contact may be placed."""
+
+    result: TickResult
+    deadline_ms: int
+    """How long a call of the campaign may be silent."""
+    keep_s: float
+    """How long the result is kept."""
 
 
 class TickLedger:
@@ -75,9 +87,22 @@ class TickLedger:
             )
         return [tick for tick in added if tick]
 
-    async def start(self, campaign: str, tick_id: str, queue: str = "") -> TickStart:
-        """Lets another dial tick be added from now on. `queue` is the queue whose agents are looked at."""
+    async def start(
+        self,
+        campaign: str,
+        tick_id: str,
+        queue: str = "",
+        without_contacts: ResultWithoutContacts | None = None,
+    ) -> TickStart:
+        """Lets another dial tick be added from now on. `queue` is the queue whose agents are looked at.
+
+        `without_contacts` becomes the tick's result when no contact may be placed.
+        """
         keys = self._keys
+        offer: list[Argument] = ["", 0, 0]
+        if without_contacts:
+            result = msgspec.json.encode(without_contacts.result).decode().removesuffix("}")
+            offer = [result, round(without_contacts.keep_s * 1000), without_contacts.deadline_ms]
         names = [
             keys.waiting_ticks,
             keys.campaign(campaign),
@@ -90,8 +115,10 @@ class TickLedger:
             keys.queue_freed(queue),
             keys.paused("backend"),
             keys.paused("dialer_api"),
+            keys.tick(tick_id),
+            keys.totals(campaign),
         ]
-        answer = await self._scripts.run(START_TICK, names, [campaign, tick_id, queue])
+        answer = await self._scripts.run(START_TICK, names, [campaign, tick_id, queue, *offer])
         return msgspec.json.decode(answer, type=TickStart)
 
     async def save_result(self, tick_id: str, result: TickResult, *, keep_s: float, decisions: int) -> None:

@@ -39,19 +39,25 @@ class CampaignCache(BackgroundReads):
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
         """While one tick reads them anew, the others go on with those known. Raises CampaignError or Unreachable."""
-        ours = self._services.settings
-        ttl_s = ours.campaign_cache_ttl_s
-        settings = self._campaigns.get(campaign, ttl_s)
+        settings = self.known(campaign)
         if settings is not None:
             return settings
-        if self.is_running and (settings := self._campaigns.get(campaign, WAITS_AFTER * ttl_s)) is not None:
-            self.request(campaign)
-            return settings
         if campaign in self._reading:
-            settings = self._campaigns.get(campaign, ttl_s + ours.backend_timeout_s)
+            ours = self._services.settings
+            settings = self._campaigns.get(campaign, ours.campaign_cache_ttl_s + ours.backend_timeout_s)
             if settings is not None:
                 return settings
         return await self._read_anew(campaign)
+
+    def known(self, campaign: str) -> CampaignSettings | None:
+        """The settings, if a tick need not wait for newer ones."""
+        ttl_s = self._services.settings.campaign_cache_ttl_s
+        settings = self._campaigns.get(campaign, ttl_s)
+        if settings is None and self.is_running:
+            settings = self._campaigns.get(campaign, WAITS_AFTER * ttl_s)
+            if settings is not None:
+                self.request(campaign)
+        return settings
 
     async def read_requested(self, name: str) -> None:
         """Reads the settings; after an error, the next tick reads them itself."""

@@ -14,6 +14,7 @@ from streamdialer.consumers.dialing.calling_hours import recheck_deferred
 from streamdialer.consumers.dialing.campaign_cache import CampaignCache
 from streamdialer.consumers.dialing.decision import DialDecision, decide_claim
 from streamdialer.consumers.dialing.decision_lock import Acquired, DecisionLock
+from streamdialer.consumers.dialing.idle import IdleCampaigns
 from streamdialer.consumers.dialing.inputs import DialedCampaign, DialInputs, InputReader, Outdated
 from streamdialer.consumers.dialing.outcome import OUTDATED_BY_REASON, DialOutcome, merge_claims
 from streamdialer.consumers.dialing.pending_check import PendingCheck
@@ -26,8 +27,8 @@ from streamdialer.consumers.dialing.refill import Refill
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.errors import CampaignError, CredentialsRefused, RefusedByServer, Throttled, Unreachable
-from streamdialer.ledger.ticks import TickStart
-from streamdialer.ledger.types import ClaimResult
+from streamdialer.ledger.ticks import ResultWithoutContacts, TickStart
+from streamdialer.ledger.types import ClaimResult, ledger_limits
 from streamdialer.model import Tick, TickResult
 from streamdialer.observability import tracing
 from streamdialer.rules.retry import retry_plan
@@ -62,6 +63,18 @@ class DialTick:
         self.campaigns = CampaignCache(services, wakeups)
         self._pending_check = PendingCheck(services)
         self._decision_lock = DecisionLock(LOCK_TTL_S)
+        self._limits = ledger_limits(services.settings)
+        self._idle = IdleCampaigns()
+
+    def without_contacts(self, campaign: str, keep_s: float) -> ResultWithoutContacts | None:
+        """What the next tick comes to if no contact may be placed; None when the tick must decide."""
+        settings = self.campaigns.known(campaign)
+        if settings is None or self._refill.is_due(campaign, 0):
+            return None
+        result = self._idle.result_of(campaign, settings)
+        if result is None:
+            return None
+        return ResultWithoutContacts(result, self._limits.deadline_after(settings.ring_timeout), keep_s)
 
     async def dial(self, tick: Tick, start: TickStart) -> TickResult:
         """One decision of one campaign; never raises for what a campaign or a server does wrong."""
@@ -82,6 +95,7 @@ class DialTick:
                 outdated.add("queue")
             with tracing.span("decide", campaign=tick.campaign):
                 await self._decide_and_claim(tick, campaign, outdated, result)
+                self._idle.note(result, campaign.settings, campaign.open_s)
                 tracing.set_attributes(wanted=result.wanted, level=result.level, limit=result.limit)
         except CampaignError as error:
             result.status, result.reason, result.detail = "error", "invalid_campaign", str(error)

@@ -59,6 +59,12 @@ class DialedCampaign(msgspec.Struct, frozen=True, kw_only=True):
     def queue(self) -> str:
         return self.settings.queue_name
 
+    @property
+    def open_s(self) -> float | None:
+        """For how long its own window stays open; None: it does not close."""
+        until_ms = self.opening.until_ms
+        return None if until_ms is None else (until_ms - self.start.server_ms) / 1000
+
 
 class DialInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Everything one decision uses."""

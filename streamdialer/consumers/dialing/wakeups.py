@@ -15,13 +15,12 @@ from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.model import has_agents
 from streamdialer.observability import tracing
 
-GATHER_S = 0.01
 DIRECTORY_MAX_AGE_S = 5.0
 REREAD_S = 1.0
 
 
 class WakeupScheduler(BackgroundDuty):
-    """Adds one dial tick per campaign that has none waiting: at once, then for what ten milliseconds have gathered."""
+    """Adds one dial tick per campaign that has none waiting: at once, then for what has gathered meanwhile."""
 
     name = "wake-ups"
 
@@ -30,7 +29,6 @@ class WakeupScheduler(BackgroundDuty):
         self._queues: dict[str, tracing.SpanLink | None] = {}
         self._timers: dict[str, float] = {}
         self._is_requested = anyio.Event()
-        self._turned_at_s = 0.0
         self._rereads: dict[str, float] = {}
         self._reread: TTLCache[float] = TTLCache()
         self._turns = QueueTurns(services)
@@ -81,8 +79,6 @@ class WakeupScheduler(BackgroundDuty):
         """Waits until a tick is requested or a timer ends, then adds the ticks. What fails is requested again."""
         with anyio.move_on_after(self._until_timer_s()):
             await self._is_requested.wait()
-        await anyio.sleep(max(0.0, self._turned_at_s + GATHER_S - anyio.current_time()))
-        self._turned_at_s = anyio.current_time()
         self._is_requested = anyio.Event()
         to_read: set[str] = set()
         timers: dict[str, float] = {}

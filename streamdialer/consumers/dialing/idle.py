@@ -1,0 +1,56 @@
+"""Campaigns whose last decision found no contact to call: the next ticks say the same in one script call."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Final
+
+import msgspec
+
+from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.model import CampaignSettings, TickResult
+
+IDLE_S: Final = 25.0
+"""For so long a decision stands for the next ones. A tick that nothing comes between follows after 10 s."""
+_REASONS: Final = frozenset(
+    {"no_contacts", "contacts_passed_over", "no_agents", "agents_elsewhere", "agents_reserved"}
+)
+"""Why it placed nothing; what else a campaign waits for would have to be looked at each time."""
+
+
+class _Idle(msgspec.Struct, frozen=True):
+    settings: CampaignSettings
+    result: TickResult
+    until_s: float
+
+
+class IdleCampaigns:
+    """What was decided of campaigns without a contact. Adaptive ones decide each time: their queue learns from it."""
+
+    def __init__(self) -> None:
+        self._found: TTLCache[_Idle] = TTLCache(IDLE_S)
+
+    def note(self, result: TickResult, settings: CampaignSettings, open_s: float | None) -> None:
+        """`open_s` is for how long the campaign's calling window stays open; None: it does not close."""
+        campaign = result.campaign_id
+        if result.ready or result.reason not in _REASONS or result.adaptive or result.shadow:
+            self._found.pop(campaign)
+            return
+        short = TickResult(
+            status="skipped",
+            kind="dial",
+            campaign_id=campaign,
+            reason=result.reason,
+            detail=result.detail,
+            dialed=0,
+            failed=0,
+        )
+        lasts_s = IDLE_S if open_s is None else min(IDLE_S, open_s)
+        self._found.put(campaign, _Idle(settings, short, monotonic() + lasts_s))
+
+    def result_of(self, campaign: str, settings: CampaignSettings) -> TickResult | None:
+        """What the next tick comes to if no contact may be placed; None when it must decide."""
+        found = self._found.get(campaign)
+        if found is None or found.settings != settings or monotonic() > found.until_s:
+            return None
+        return msgspec.structs.replace(found.result)  # the caller may complete it
