@@ -21,6 +21,7 @@ from streamdialer.pacing.learning import QueueLearning
 from streamdialer.simulation.world.build import build_world
 from streamdialer.simulation.world.config import WorldConfig
 from tests.support.dialer import Dialer, open_centre, run_dialer
+from tests.support.eventually import eventually
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
 
