@@ -27,6 +27,7 @@ MAX_SERVER_PAUSE_S: Final = 3600.0
 LIST_PARTS_TTL_S: Final = 60.0
 HANGUPS_TTL_S: Final = 3600.0
 WEBHOOKS_LEASE_S: Final = 30.0
+SETTINGS_TTL_S: Final = 60.0
 PENDING_DNC_TTL_S: Final = 400 * 86_400.0
 
 
@@ -79,6 +80,7 @@ def allowed_after_cleanup(result_ttl_s: float) -> list[AllowedKey]:
             AllowedKey(KEYS.paused(server), "how long a server asks for no requests", MAX_SERVER_PAUSE_S)
             for server in get_args(PausingServer)
         ),
+        AllowedKey(KEYS.shared_settings("*"), "settings of campaigns, while they are fresh", SETTINGS_TTL_S),
         AllowedKey(
             KEYS.first_events,
             "which attempts were seen lately: one number per second in which any were sent",

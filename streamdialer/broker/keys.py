@@ -314,6 +314,10 @@ class Keys(msgspec.Struct, frozen=True):
         """hash: the Dialer API's breaker, and how it answers (`lua/lib/api_queue.lua`); shared by all replicas."""
         return f"{self.prefix}sd:api"
 
+    def shared_settings(self, campaign: str) -> str:
+        """The campaign's settings as a process has read them, while they are fresh."""
+        return f"{self.prefix}sd:settings:{campaign}"
+
     def paused(self, server: PausingServer) -> str:
         """There while the server asks for no requests, in whatever process it said so."""
         return f"{self.prefix}sd:paused:{server}"

@@ -29,6 +29,7 @@ from streamdialer.ledger.queues import QueueLedger
 from streamdialer.ledger.recovery import DataLossRecovery
 from streamdialer.ledger.samples import Samples
 from streamdialer.ledger.server_pauses import ServerPauses
+from streamdialer.ledger.shared_settings import SharedSettings
 from streamdialer.ledger.suppression import DncLedger
 from streamdialer.ledger.ticks import TickLedger
 from streamdialer.ledger.types import ledger_limits
@@ -52,6 +53,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     previews: PreviewLedger
     queues: QueueLedger
     ticks: TickLedger
+    shared_settings: SharedSettings
     samples: Samples
     outbox: Outbox
     memory: DataLossRecovery
@@ -95,6 +97,7 @@ async def open_services(settings: Settings, *, patient: bool = True) -> AsyncIte
                 previews=PreviewLedger(scripts, keys, limits, round(settings.preview_timeout_s * 1000)),
                 queues=QueueLedger(scripts, keys, agent_queues, round(settings.agents_distrust_s * 1000)),
                 ticks=TickLedger(scripts, keys),
+                shared_settings=SharedSettings(scripts, keys),
                 samples=Samples(scripts, keys, round(settings.sample_interval_s * 1000)),
                 outbox=Outbox(
                     scripts,

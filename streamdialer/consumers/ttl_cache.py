@@ -34,9 +34,9 @@ class TTLCache(Generic[CacheValue]):
         entry = self._entries.get(name)
         return None if entry is None else monotonic() - entry[0]
 
-    def put(self, name: str, value: CacheValue) -> CacheValue:
+    def put(self, name: str, value: CacheValue, age_s: float = 0.0) -> CacheValue:
         now = monotonic()
-        self._entries[name] = (now, value)
+        self._entries[name] = (now - age_s, value)
         self._entries.move_to_end(name)
         while self._entries:
             oldest = next(iter(self._entries))

@@ -204,6 +204,15 @@ async def test_a_tick_that_has_placed_calls_is_recorded_as_such_although_its_las
     assert result.retries == ["hours", "queue", "queue"]
 
 
+@pytest.fixture
+def no_other_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(cache: CampaignCache, campaign: str) -> None:
+        return None
+
+    monkeypatch.setattr(CampaignCache, "_read_shared", nothing)
+
+
+@pytest.mark.usefixtures("no_other_replica")
 async def test_while_one_tick_reads_the_settings_anew_another_goes_on_with_the_old(
     ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +243,7 @@ async def test_while_one_tick_reads_the_settings_anew_another_goes_on_with_the_o
         assert (await cache.settings_of("1")).max_retries == 9
 
 
+@pytest.mark.usefixtures("no_other_replica")
 async def test_where_settings_are_read_in_the_background_no_tick_waits_for_them(
     ticks: Ticks, monkeypatch: pytest.MonkeyPatch
 ) -> None:

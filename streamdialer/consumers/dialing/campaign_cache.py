@@ -22,7 +22,7 @@ WAITS_AFTER: Final = 3
 
 
 class CampaignCache(BackgroundReads):
-    """Reads settings from the backend when those it has are too old.
+    """Reads settings when those it has are too old: what another process has just read, else from the backend.
 
     Where it runs as a duty, a tick waits only for settings that are much too old: a slow backend costs a freed agent no
     time. When it finds other settings, the campaign gets another tick at once.
@@ -73,7 +73,7 @@ class CampaignCache(BackgroundReads):
     async def _read_anew(self, campaign: str) -> CampaignSettings:
         self._reading.add(campaign)
         try:
-            read = await self._services.backend.campaign(campaign)
+            read, age_s = await self._read_shared(campaign) or (await self._ask_backend(campaign), 0.0)
         finally:
             self._reading.discard(campaign)
         for caller_id in (read.caller_id or "", *read.caller_ids):
@@ -85,7 +85,18 @@ class CampaignCache(BackgroundReads):
                 "fields of the campaign cannot be read: what the settings say counts instead",
                 extra={"campaign": campaign, "fields": "; ".join(read.defaulted)},
             )
-        return self._campaigns.put(campaign, with_defaults(read, self._services.settings))
+        return self._campaigns.put(campaign, with_defaults(read, self._services.settings), age_s)
+
+    async def _read_shared(self, campaign: str) -> tuple[CampaignSettings, float] | None:
+        """What another process has read and is fresh, with its age."""
+        kept = await self._services.shared_settings.newest(campaign)
+        return kept if kept and kept[1] <= self._services.settings.campaign_cache_ttl_s else None
+
+    async def _ask_backend(self, campaign: str) -> CampaignSettings:
+        services = self._services
+        read = await services.backend.campaign(campaign)
+        await services.shared_settings.keep(campaign, read, services.settings.campaign_cache_ttl_s)
+        return read
 
     def age_s(self, campaign: str) -> float:
         """Seconds since the settings were read."""
