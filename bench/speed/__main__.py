@@ -26,6 +26,7 @@ MEASURES: Final[dict[str, Callable[[], Awaitable[Speed]]]] = {
     "originates-400": partial(measures.originates, 400),
     "updates": measures.updates,
     "ticks": measures.ticks,
+    "reaction": measures.reaction,
 }
 
 

@@ -1,6 +1,6 @@
 """A backend and a Dialer API that answer at once: `python -m bench.speed.instant_servers PORT`.
 
-`GET /counts` says how many requests of each kind came.
+`GET /counts` says how many requests of each kind came, `GET /originates` when those for calls came (monotonic s).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import sys
+import time
 from collections import Counter
 from typing import Final
 
@@ -28,12 +29,14 @@ class InstantServers:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._calls = itertools.count(1)
+        self._originates: list[float] = []
 
     def application(self) -> web.Application:
         app = web.Application()
         app.add_routes(
             [
                 web.get("/counts", self._show_counts),
+                web.get("/originates", self._show_originates),
                 web.get("/api/campaigns/{id}/", self._campaign),
                 web.post("/api/campaigns/{id}/update_stats/", self._taken),
                 web.get("/api/queues/{name}/agents/", self._list),
@@ -53,6 +56,9 @@ class InstantServers:
     async def _show_counts(self, _: web.Request) -> web.Response:
         return web.json_response(dict(self._counts))
 
+    async def _show_originates(self, _: web.Request) -> web.Response:
+        return web.json_response(self._originates)
+
     async def _campaign(self, request: web.Request) -> web.Response:
         number = int(request.match_info["id"])
         return self._reply(request, {"id": number, "queue_name": f"q{number % 20}", **CAMPAIGN})
@@ -71,6 +77,7 @@ class InstantServers:
         return self._reply(request, {})
 
     async def _originate(self, request: web.Request) -> web.Response:
+        self._originates.append(time.monotonic())
         await request.read()
         return self._reply(request, {"status": "success", "call_id": f"c{next(self._calls)}"})
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,7 +20,7 @@ import httpx
 import msgspec
 from httpx_aiohttp import AiohttpTransport
 
-from bench.speed.prepared_ledger import register, reserve, send, settings_for
+from bench.speed.prepared_ledger import register, reserve, send, settings_for, wait_for_agents
 from streamdialer.broker.scripts import Argument, Script
 from streamdialer.consumers.services import Services, open_services
 from streamdialer.ledger.event_facts import fact_of
@@ -32,7 +34,9 @@ EVENT_CALLS: Final = 2_000
 CALLS: Final = 3_000
 UPDATES: Final = 3_000
 CAMPAIGNS: Final = 1_000
-TICK_ROUNDS: Final = 3
+TICK_ROUNDS: Final = 10
+FREED_AGENTS: Final = 1_000
+FREED_PER_S: Final = 50.0
 PIPELINE: Final = 256
 TIMEOUT_S: Final = 120.0
 
@@ -90,7 +94,8 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench() -> AsyncIterator[Bench]:
+async def open_bench(**changes: object) -> AsyncIterator[Bench]:
+    """`changes` are settings of the replica."""
     port = free_port()
     servers = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="streamdialer-speed-") as folder, EmbeddedServer() as redis:
@@ -103,6 +108,7 @@ async def open_bench() -> AsyncIterator[Bench]:
                 "dialer_api_url": servers,
                 "log_level": "WARNING",
                 "log_format": "text",
+                **changes,
             },
         )
         process = _start_servers(port)
@@ -255,6 +261,31 @@ async def updates() -> Speed:
         return Speed(left / seconds, 1000 * cpu / left, None)
 
 
+# ---- from a freed agent to the request ----
+
+
+async def reaction() -> Speed:
+    """Agents who become free one by one, until the request for the call of each is at the server."""
+    async with open_bench(agents_cache_ttl_s=3600) as bench:
+        services = bench.services
+        agents = await wait_for_agents(services, FREED_AGENTS)
+        replica = await bench.start()
+        stream, written = services.keys.stream("events"), list[float]()
+        cpu, began = cpu_s(replica.pid), time.monotonic()
+        for agent in agents:
+            await anyio.sleep(random.expovariate(FREED_PER_S))
+            await services.client.xadd(stream, {"type": "agent_available", "agent_id": agent, "queue": "q1"})
+            written.append(time.monotonic())
+        took, cpu = time.monotonic() - began, cpu_s(replica.pid) - cpu
+        await anyio.sleep(1)
+        async with httpx.AsyncClient() as client:
+            arrived: list[float] = (await client.get(f"{bench.servers}/originates")).json()
+    assert len(arrived) == len(written), (len(arrived), len(written))
+    waits_ms = sorted(1000 * (at - since) for at, since in zip(arrived, written, strict=True))
+    detail = f"p50 {statistics.median(waits_ms):.1f} ms, p99 {waits_ms[len(waits_ms) * 99 // 100]:.1f} ms"
+    return Speed(len(written) / took, 1000 * cpu / len(written), None, detail)
+
+
 # ---- ticks ----
 
 
@@ -266,16 +297,18 @@ async def ticks() -> Speed:
         replica = await bench.start("--stages", "ticks")
         names = [str(number) for number in range(1, CAMPAIGNS + 1)]
         seconds = cpu = 0.0
+        before = dict[str, int]()
         for turn in range(TICK_ROUNDS + 1):
-            before = await bench.counts()
+            if turn == 1:
+                before = await bench.counts()
             await services.ticks.enqueue("dial", names)
             took, used = await bench.time_until(replica, lambda: bench.is_drained("ticks"))
             if turn:  # the first reads every campaign
                 seconds, cpu = seconds + took, cpu + used
-        requests = {
-            name: (count - before.get(name, 0)) / CAMPAIGNS for name, count in (await bench.counts()).items()
-        }
         done = CAMPAIGNS * TICK_ROUNDS
+        requests = {
+            name: (count - before.get(name, 0)) / done for name, count in (await bench.counts()).items()
+        }
         detail = "requests a tick: " + ", ".join(
             f"{each:.2f} {name}" for name, each in requests.items() if each
         )

@@ -45,6 +45,18 @@ async def register(services: Services, campaigns: int) -> None:
         await services.queues.replace_agents(queue, agents, asked.ledger_ms)
 
 
+async def wait_for_agents(services: Services, agents: int) -> list[str]:
+    """A campaign with a contact for each of so many agents, who all are busy; the agents."""
+    await register(services, 1)
+    rows = [contact_row(number) for number in range(1, agents + 1)]
+    for at in range(0, agents, PAGE):
+        await services.campaigns.load("1", rows[at : at + PAGE], 3)
+    busy = [Agent(f"q1.{number}", "busy") for number in range(agents)]
+    asked = await services.queues.begin_agent_poll("q1")
+    await services.queues.replace_agents("q1", busy, asked.ledger_ms)
+    return [str(agent.id) for agent in busy]
+
+
 async def reserve(services: Services, calls: int) -> list[Attempt]:
     """Calls of ten campaigns, which stand in the calls stream."""
     await register(services, CAMPAIGNS)
