@@ -1,7 +1,9 @@
 """Runs Lua scripts: joins a script with the shared pieces it uses, and sends the calls of many tasks in one pipeline.
 
 While one pipeline is on its way, further calls gather for the next one: a busy replica makes few round trips, and an
-idle replica sends each call at once. All scripts are idempotent, so a call whose reply is lost is simply sent again.
+idle replica sends each call at once. Calls of one script with the same keys are joined: Redis makes the functions of a
+script anew for each run, which may take longer than the call itself. All scripts are idempotent, so a call whose reply
+is lost is simply sent again.
 """
 
 from __future__ import annotations
@@ -35,6 +37,18 @@ log = logging.getLogger(__name__)
 Argument = str | int | float
 BROKER_PIECES: Final = resources.files("streamdialer.broker") / "lua" / "lib"
 BATCH: Final = 256
+MOST_JOINED: Final = 20
+"""Calls in one run of a script: Redis does nothing else meanwhile."""
+_RUN_EACH: Final = """
+local answers, first = {}, 1
+for i, args in ipairs(cjson.decode(ARGV[#ARGV])) do
+  local answer = run_one(KEYS, { unpack(ARGV, first, first + args - 1) })
+  answers[i] = answer ~= nil and answer
+  first = first + args
+end
+return answers
+"""
+"""The arguments of each call stand one after the other; the last argument says how many each has."""
 PIPELINES: Final = 2
 """Sent at once: Redis runs one while Python handles the answers of the other."""
 SET_ASIDE_S: Final = 0.5
@@ -57,32 +71,82 @@ def _piece(package: str, name: str) -> str:
     return (own if own.is_file() else BROKER_PIECES / f"{name}.lua").read_text("utf-8")
 
 
-class Script:
+class _Source:
+    """A text that Redis knows by its hash."""
+
+    def __init__(self, name: str, source: str, *, only_reads: bool = False) -> None:
+        self.name = name
+        self.source = source
+        self.only_reads = only_reads
+        self.sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+class Script(_Source):
     """One `.lua` file of a package, joined with the pieces named in its `-- uses:` line."""
 
-    def __init__(self, package: str, name: str, *, only_reads: bool = False) -> None:
-        """One that only reads also runs for a user of Redis who may not write."""
+    def __init__(
+        self, package: str, name: str, *, only_reads: bool = False, joins_calls: bool = False
+    ) -> None:
+        """One that only reads also runs for a user of Redis who may not write.
+
+        One that joins calls runs once for several with the same keys: its pieces keep nothing from one to the next.
+        """
         folder = resources.files(package) / "lua"
         body = (folder / f"{name}.lua").read_text("utf-8")
         uses = [line for line in body.splitlines() if line.startswith("-- uses:")]
         names = [name for line in uses for name in line.removeprefix("-- uses:").split()]
         pieces = [_piece(package, name) for name in names]
-        self.name = name
-        self.only_reads = only_reads
-        self.source = "\n".join([*pieces, body])
+        super().__init__(name, "\n".join([*pieces, body]), only_reads=only_reads)
+        each = ["local function run_one(KEYS, ARGV)", body, "end", _RUN_EACH]
+        self.joined = _Source(name, "\n".join([*pieces, *each])) if joins_calls else None
         self.seconds = SCRIPT_SECONDS.labels(name)
-        self.sha = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
 
 class _Call:
-    __slots__ = ("args", "keys", "result", "script", "was_set_aside")
+    __slots__ = ("args", "is_alone", "keys", "result", "script", "was_set_aside")
 
     def __init__(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> None:
         self.script = script
         self.keys = keys
         self.args = args
         self.was_set_aside = False
+        self.is_alone = False
+        """It is not joined with others, which have failed with it."""
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+
+class _Run:
+    """One run of a script: for a call, or for several that are joined."""
+
+    __slots__ = ("args", "calls", "keys", "script")
+
+    def __init__(self, calls: list[_Call]) -> None:
+        self.calls = calls
+        self.keys = calls[0].keys
+        joined = calls[0].script.joined
+        if len(calls) == 1 or joined is None:
+            self.script: _Source = calls[0].script
+            self.args: Sequence[Argument] = calls[0].args
+        else:
+            self.script = joined
+            counts = "[" + ",".join(str(len(call.args)) for call in calls) + "]"
+            self.args = [*(arg for call in calls for arg in call.args), counts]
+
+
+def _runs_of(batch: Iterable[_Call]) -> list[_Run]:
+    groups: list[list[_Call]] = []
+    open_groups: dict[tuple[str, ...], list[_Call]] = {}
+    for call in batch:
+        if call.script.joined is None or call.is_alone:
+            groups.append([call])
+            continue
+        same = (call.script.name, *call.keys)
+        group = open_groups.get(same)
+        if group is None or len(group) == MOST_JOINED:
+            open_groups[same] = group = []
+            groups.append(group)
+        group.append(call)
+    return [_Run(group) for group in groups]
 
 
 class Scripts:
@@ -155,28 +219,29 @@ class Scripts:
         while batch:
             trouble: BaseException | None = None
             try:
+                runs = _runs_of(batch)
                 with ROUND_TRIP_SECONDS.time():
-                    answers = await self._send(batch)
+                    answers = await self._send(runs)
             except TRANSIENT as error:
                 trouble = error
             else:
-                missing, repeated_later = {}, set[_Call]()
-                for call, answer in zip(batch, answers, strict=True):
+                missing, repeated_later = dict[str, _Source](), set[_Call]()
+                for run, answer in zip(runs, answers, strict=True):
                     if isinstance(answer, NoScriptError):
-                        missing[call.script.sha] = call.script
-                    elif call.script.only_reads and "unknown command" in str(answer):
+                        missing[run.script.sha] = run.script
+                    elif run.script.only_reads and "unknown command" in str(answer):
                         self._has_read_only = False
-                    elif self._patient and stream_is_exhausted(answer):
-                        self._repeat_later(call)
-                        repeated_later.add(call)
-                    elif may_pass(answer):
-                        trouble = answer  # of its batch, only this call is sent again
-                    elif call.result.done():
-                        pass
-                    elif isinstance(answer, BaseException):
-                        call.result.set_exception(answer)
+                    elif len(run.calls) > 1:
+                        self._answer_each(run.calls, answer)
                     else:
-                        call.result.set_result(answer)
+                        (call,) = run.calls
+                        if self._patient and stream_is_exhausted(answer):
+                            self._repeat_later(call)
+                            repeated_later.add(call)
+                        elif may_pass(answer):
+                            trouble = answer  # of its batch, only this call is sent again
+                        else:
+                            _answer(call, answer)
                 batch[:] = [call for call in batch if call not in repeated_later]
                 trouble = await self._load(missing.values(), batch) or trouble
             batch[:] = [call for call in batch if not call.result.done()]
@@ -195,7 +260,16 @@ class Scripts:
             await anyio.sleep(backoff_s(failures))
             failures += 1
 
-    async def _load(self, scripts: Iterable[Script], batch: list[_Call]) -> BaseException | None:
+    def _answer_each(self, calls: Sequence[_Call], answers: Any) -> None:
+        """Of calls that have failed together each is sent alone: what was done of them is not done again."""
+        if isinstance(answers, BaseException):
+            for call in calls:
+                call.is_alone = True
+            return
+        for call, answer in zip(calls, answers, strict=True):
+            _answer(call, answer)
+
+    async def _load(self, scripts: Iterable[_Source], batch: list[_Call]) -> BaseException | None:
         """Loads scripts that the server does not have; what keeps the server from it now."""
         for script in scripts:
             try:
@@ -204,25 +278,34 @@ class Scripts:
                 if may_pass(error):
                     return error
                 for call in batch:  # the script is at fault, or the user may not load any
-                    if call.script is script and not call.result.done():
-                        call.result.set_exception(error)
+                    if script in (call.script, call.script.joined):
+                        _answer(call, error)
         return None
 
-    async def _send(self, batch: list[_Call]) -> list[Any]:
+    async def _send(self, runs: Sequence[_Run]) -> list[Any]:
         if is_cluster(self.client):  # its pipelines do not take EVALSHA
             return await asyncio.gather(
                 *(
-                    self._evalsha(self.client, call)(
-                        call.script.sha, len(call.keys), *call.keys, *map(str, call.args)
+                    self._evalsha(self.client, run)(
+                        run.script.sha, len(run.keys), *run.keys, *map(str, run.args)
                     )
-                    for call in batch
+                    for run in runs
                 ),
                 return_exceptions=True,
             )
         pipe = self.client.pipeline(transaction=False)
-        for call in batch:
-            self._evalsha(pipe, call)(call.script.sha, len(call.keys), *call.keys, *call.args)
+        for run in runs:
+            self._evalsha(pipe, run)(run.script.sha, len(run.keys), *run.keys, *run.args)
         return await pipe.execute(raise_on_error=False)
 
-    def _evalsha(self, client: Any, call: _Call) -> Any:
-        return client.evalsha_ro if call.script.only_reads and self._has_read_only else client.evalsha
+    def _evalsha(self, client: Any, run: _Run) -> Any:
+        return client.evalsha_ro if run.script.only_reads and self._has_read_only else client.evalsha
+
+
+def _answer(call: _Call, answer: Any) -> None:
+    if call.result.done():
+        return
+    if isinstance(answer, BaseException):
+        call.result.set_exception(answer)
+    else:
+        call.result.set_result(answer)

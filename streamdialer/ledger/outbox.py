@@ -9,7 +9,9 @@ from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.ledger.records import Update, decode_update
 from streamdialer.observability import tracing
 
-LEASE_UPDATE, ACK_UPDATE = (Script("streamdialer.ledger", name) for name in ("lease_update", "ack_update"))
+LEASE_UPDATE, ACK_UPDATE = (
+    Script("streamdialer.ledger", name, joins_calls=True) for name in ("lease_update", "ack_update")
+)
 
 Delivery = Literal["taken", "refused", "outdated", "over"]
 """What became of an update.
