@@ -94,7 +94,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def open_bench(**changes: object) -> AsyncIterator[Bench]:
+async def open_bench(**changes: str | float) -> AsyncIterator[Bench]:
     """`changes` are settings of the replica."""
     port = free_port()
     servers = f"http://127.0.0.1:{port}"

@@ -7,6 +7,7 @@ name as a hash tag (`{acme}:campaign:7`), so that every script touches a single 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
@@ -177,33 +178,9 @@ class Keys(msgspec.Struct, frozen=True):
         """hash contact -> since when and why they must not be called, while the ledger does not know their number."""
         return self._own(campaign, "pending_dnc")
 
-    def of_campaign(self, campaign: str) -> list[str]:
+    def of_campaign(self, campaign: str) -> tuple[str, ...]:
         """KEYS 1–23 of every campaign script, in the order `lua/lib/campaign.lua` names them."""
-        return [
-            self.campaign(campaign),
-            self.ready(campaign),
-            self.deferred(campaign),
-            self.reserved(campaign),
-            self.dialing(campaign),
-            self.connected(campaign),
-            self.final(campaign),
-            self.contacts(campaign),
-            self.records(campaign),
-            self.outbox(campaign),
-            self.totals(campaign),
-            self.sweep_schedule,
-            self.previewing(campaign),
-            self.waiting_ticks,
-            self.stream("updates"),
-            self.event_watermark,
-            self.stream("events"),
-            self.directory,
-            self.orphaned(campaign),
-            self.server,
-            self.calls_up,
-            self.persons_up(campaign),
-            self.persons_called(campaign),
-        ]
+        return _of_campaign(self, campaign)
 
     def of_contacts(self, campaign: str) -> list[str]:
         """KEYS of the scripts that load contacts from the backend's lists."""
@@ -432,3 +409,33 @@ class Keys(msgspec.Struct, frozen=True):
             for campaign in campaigns:
                 names += [self.reserved(campaign), self.dialing(campaign), self.campaign(campaign)]
         return names
+
+
+@lru_cache(maxsize=1024)
+def _of_campaign(keys: Keys, campaign: str) -> tuple[str, ...]:
+    """Kept, because most script calls need them."""
+    return (
+        keys.campaign(campaign),
+        keys.ready(campaign),
+        keys.deferred(campaign),
+        keys.reserved(campaign),
+        keys.dialing(campaign),
+        keys.connected(campaign),
+        keys.final(campaign),
+        keys.contacts(campaign),
+        keys.records(campaign),
+        keys.outbox(campaign),
+        keys.totals(campaign),
+        keys.sweep_schedule,
+        keys.previewing(campaign),
+        keys.waiting_ticks,
+        keys.stream("updates"),
+        keys.event_watermark,
+        keys.stream("events"),
+        keys.directory,
+        keys.orphaned(campaign),
+        keys.server,
+        keys.calls_up,
+        keys.persons_up(campaign),
+        keys.persons_called(campaign),
+    )

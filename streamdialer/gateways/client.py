@@ -1,6 +1,6 @@
 """One HTTP service: requests through aiohttp, its base URL, and its failures as errors.
 
-Why not httpx, says docs/decisions/0029. A POST or PATCH is never sent twice: aiohttp repeats idempotent methods only.
+Why not httpx, says docs/decisions/0030. A POST or PATCH is never sent twice: aiohttp repeats idempotent methods only.
 """
 
 from __future__ import annotations

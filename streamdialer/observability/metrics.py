@@ -118,7 +118,7 @@ PACING_LIMITS: Final = _counter(
 )
 REACTION_SECONDS: Final = _histogram(
     "streamdialer_reaction_seconds",
-    "From the wake-up (at most 10 ms after an agent was freed or a call ended) until the next calls are reserved.",
+    "From the wake-up (when an agent was freed or a call ended) until the next calls are reserved.",
     _FAST,
 )
 EVENT_FIELDS_UNREAD: Final = _counter(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import anyio
@@ -35,7 +36,7 @@ STEPS: list[Step] = [
 CONTACTS = 6
 
 
-async def at_once(tasks: list[Callable[[], Awaitable[Any]]]) -> list[Any]:
+async def at_once(tasks: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:
     answers: list[Any] = [None] * len(tasks)
 
     async def keep(at: int) -> None:
@@ -47,7 +48,7 @@ async def at_once(tasks: list[Callable[[], Awaitable[Any]]]) -> list[Any]:
     return answers
 
 
-async def one_by_one(tasks: list[Callable[[], Awaitable[Any]]]) -> list[Any]:
+async def one_by_one(tasks: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:
     return [await task() for task in tasks]
 
 
@@ -77,7 +78,7 @@ async def play(
     campaign: str,
     first: int,
     plan: list[list[Step]],
-    run: Callable[[list[Callable[[], Awaitable[Any]]]], Awaitable[list[Any]]],
+    run: Callable[[Sequence[Callable[[], Awaitable[Any]]]], Awaitable[list[Any]]],
 ) -> tuple[list[Any], list[Any], dict[str, str]]:
     """The answers of each round, what has become of each contact, and the campaign's public numbers."""
     attempts = await reserved(world, campaign, first)
@@ -120,10 +121,7 @@ async def test_calls_with_the_same_keys_are_joined_up_to_a_bound(redis: Redis, w
     assert (await world.claim(level=50)).dialed == 50
     attempts = await world.reserved_calls()
     before = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"]
-    assert (
-        await at_once([lambda attempt=attempt: world.mark_sent(attempt) for attempt in attempts])
-        == ["ok"] * 50
-    )
+    assert await at_once([partial(world.mark_sent, attempt) for attempt in attempts]) == ["ok"] * 50
     runs = (await redis.info("commandstats"))["cmdstat_evalsha"]["calls"] - before
     assert 50 / MOST_JOINED <= runs <= 50 / MOST_JOINED + 6
 
@@ -139,6 +137,6 @@ async def test_a_call_that_fails_costs_those_beside_it_nothing(world: LedgerWorl
         with pytest.raises(ResponseError):
             await world.services.scripts.run(MARK_SENT, names, ["1"])
 
-    tasks = [lambda attempt=attempt: world.mark_sent(attempt) for attempt in attempts]
+    tasks = [partial(world.mark_sent, attempt) for attempt in attempts]
     assert await at_once([*tasks[:3], broken, *tasks[3:]]) == [*["ok"] * 3, None, *["ok"] * 3]
     assert await world.count("1", "dialing") == 6

@@ -70,7 +70,7 @@ async def test_closing_ends_even_when_a_cancellation_is_swallowed(server: Embedd
     client = connect(server.url)
     scripts = Scripts(client)
 
-    async def swallows_the_first(batch: Any) -> list[Any]:
+    async def swallows_the_first(runs: Any) -> list[Any]:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
