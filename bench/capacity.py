@@ -75,10 +75,14 @@ class Centre:
                 await services.campaigns.load(campaign, [contact_row(10_000_000 + number)], 3)
         memory["campaigns"] = await self._used_mb()
         for first in range(0, sizes.ready, PAGE):
-            await services.campaigns.load("0", [contact_row(n) for n in range(first, first + PAGE)], 3)
+            await services.campaigns.load(
+                "0", [contact_row(n) for n in range(first, min(first + PAGE, sizes.ready))], 3
+            )
         memory["ready contacts"] = await self._used_mb()
         for first in range(0, sizes.finished, 10 * PAGE):
-            marks: Any = {str(5_000_000 + first + n): "x" for n in range(10 * PAGE)}
+            marks: Any = {
+                str(5_000_000 + first + n): "x" for n in range(min(10 * PAGE, sizes.finished - first))
+            }
             await services.client.hset(services.keys.refused("0"), mapping=marks)
         memory["finished contacts"] = await self._used_mb()
         await self.list_agents()

@@ -3,8 +3,8 @@
     python -m bench.peers --rounds 5 --write
     python -m bench.peers --only 'celery solo' dramatiq
 
-The same event and the same kind of Redis (an empty one for each turn), in turn. Each peer does one HINCRBY for an event;
-our worker does its full work. The first run installs the peers into .venv-bench.
+The same event and the same kind of Redis (an empty one for each turn), in turn. Each peer does one HINCRBY for an
+event; our worker does its full work. The first run installs the peers into .venv-bench.
 """
 
 from __future__ import annotations

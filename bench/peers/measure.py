@@ -19,8 +19,8 @@ from typing import Any, Final
 import msgspec
 import redis
 
+from bench.environments import ROOT, environment_of
 from bench.peers.apps.said import COUNTS
-from bench.peers.environments import ROOT, environment_of
 from bench.peers.workers import Worker
 from streamdialer.consumers.child_process import with_parent_death_signal
 from streamdialer.simulation.embedded_redis import EmbeddedServer

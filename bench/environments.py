@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, with exactly the packages of its requirements file."""
+"""Virtual environments for what is not ours: each has exactly the packages of its file in bench/requirements."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import venv
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / ".venv-bench"
 REQUIREMENTS: Final = Path(__file__).parent / "requirements"
 
 
-def environment_of(name: str, requirements: Path | None = None) -> Path:
+def environment_of(name: str) -> Path:
     """Its folder of commands; made at the first use, and again when the requirements have changed."""
-    wanted = requirements or REQUIREMENTS / f"{name}.txt"
+    wanted = REQUIREMENTS / f"{name}.txt"
     folder = FOLDER / name
     stamp = folder / "requirements.sha256"
     digest = hashlib.sha256(wanted.read_bytes()).hexdigest()
