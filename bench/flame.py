@@ -18,7 +18,7 @@ from bench.environments import environment_of
 from bench.speed.__main__ import MEASURES
 from bench.speed.measures import Bench
 
-RATE: Final = 500
+RATE: Final = 200
 """Samples of a second."""
 STARTING_S: Final = 1.0
 
@@ -44,7 +44,7 @@ async def record(measure: str, output: Path) -> None:
         await anyio.sleep(STARTING_S)
         return replica
 
-    Bench.start = start_sampled  # type: ignore[method-assign]
+    Bench.start = start_sampled  # type: ignore[method-assign,assignment]
     try:
         speed = await MEASURES[measure]()
     finally:

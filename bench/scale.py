@@ -87,7 +87,7 @@ class Clock:
 
     async def _spent_ms(self) -> float:
         stats = await self._client.info("commandstats")
-        return sum(stats[name]["usec"] for name in stats if name.startswith("cmdstat_evalsha")) / 1000
+        return float(sum(stats[name]["usec"] for name in stats if name.startswith("cmdstat_evalsha"))) / 1000
 
 
 def size_of(grows: str, sizes: Sizes) -> int:
@@ -122,10 +122,11 @@ async def _call(centre: Centre, services: Services) -> None:
         attempt, verdict="placed", call_id=f"c{attempt.contact}", hold="", retry_after_s=0.0
     )
     said = {"campaign_id": "0", "contact_id": attempt.contact, "call_id": f"c{attempt.contact}"}
-    for event in (
-        CallEvent(type="call_answered", agent_id="0", **said),
-        CallEvent(type="call_completed", duration=42.0, **said),
+    for fields in (
+        {"type": "call_answered", "agent_id": "0", **said},
+        {"type": "call_completed", "duration": 42.0, **said},
     ):
+        event = msgspec.convert(fields, CallEvent)
         entry = f"{next(ENTRIES)}-0"
         applied = await services.campaigns.apply_call_event(event, fact_of(event), "q0", entry)
         assert applied.outcome in ("applied", "ended"), applied
