@@ -1,13 +1,13 @@
 """How many replicas, and how much of Redis, so many calls per second take: `python -m bench.capacity_formula`.
 
-The whole dialer calls the simulated call centre. Three points give the costs: an idle replica, and one replica at a low
-and at a high rate. With them a formula predicts the other points, which are measured beside it, for the processor time
-of all replicas and in the same way for that of Redis:
+The whole dialer calls the simulated call centre. Two points give the costs: one replica with few agents, and two with
+many. With them a formula predicts the points between, which are measured beside it, for the processor time of all
+replicas and in the same way for that of Redis:
 
-    base + further replicas x idle + calls per second x cost of a call
+    replicas x what each costs without a call + calls per second x cost of a call
 
-The base is what active campaigns cost without a call: ticks, lists of agents, statistics. The simulated call centre
-runs in this process, on the same cores.
+A replica costs something without a call as long as campaigns are active: ticks, lists of agents, checks. The simulated
+call centre runs in this process, on the same cores.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ CONTACTS: Final = 20_000
 SPEED: Final = 15.0
 BUSY: Final = 0.7
 """How much of a core a replica, or Redis, may use in the long run: the rest is for peaks."""
-LEARNED: Final = ((1, 0), (1, 20), (1, 100))
-PREDICTED: Final = ((1, 50), (2, 20), (2, 50), (2, 100))
+LEARNED: Final = ((1, 20), (2, 100))
+PREDICTED: Final = ((1, 50), (1, 100), (2, 20), (2, 50))
 """Replicas and agents."""
 RATES: Final = (10, 30, 100, 200)
 
@@ -59,24 +59,24 @@ class Point(msgspec.Struct, frozen=True):
 class Line(msgspec.Struct, frozen=True):
     """Cores by replicas and calls per second."""
 
-    idle: float
     base: float
+    """Of each replica, without a call."""
     each: float
     """Core seconds for a call."""
 
     def at(self, replicas: int, calls_per_s: float) -> float:
-        return self.base + (replicas - 1) * self.idle + calls_per_s * self.each
+        return replicas * self.base + calls_per_s * self.each
 
 
-def line_through(idle: float, low: tuple[float, float], high: tuple[float, float]) -> Line:
-    """`low` and `high`: calls per second of one replica, and cores."""
-    each = (high[1] - low[1]) / (high[0] - low[0])
-    return Line(idle, low[1] - low[0] * each, each)
+def line_through(few: tuple[int, float, float], many: tuple[int, float, float]) -> Line:
+    """Replicas, calls per second and cores at two points."""
+    (replicas, rate, cores), (replicas_2, rate_2, cores_2) = few, many
+    each = (cores_2 * replicas - cores * replicas_2) / (rate_2 * replicas - rate * replicas_2)
+    return Line((cores - rate * each) / replicas, each)
 
 
 async def measure(replicas: int, agents: int, seconds: float) -> Point:
-    """With no agents, no campaign is started."""
-    options = DemoOptions(agents=max(1, agents), contacts=CONTACTS, speed=SPEED, replicas=replicas)
+    options = DemoOptions(agents=agents, contacts=CONTACTS, speed=SPEED, replicas=replicas)
     with tempfile.TemporaryDirectory(prefix="streamdialer-capacity-") as folder, EmbeddedServer() as server:
         async with CallCentre(demo_world(options), server.url, speed=SPEED) as centre:
             client: Any = connect(server.url)
@@ -90,7 +90,7 @@ async def measure(replicas: int, agents: int, seconds: float) -> Point:
                 while await client.zcard(centre.keys.replicas) < replicas + 1:
                     children.check()
                     await anyio.sleep(0.1)
-                for campaign in centre.world.campaigns if agents else ():
+                for campaign in centre.world.campaigns:
                     await centre.start_campaign(campaign)
                 await anyio.sleep(WARM_UP_S)
                 before = (_calls(centre), [cpu_s(child.pid) for child in (producer, *started)])
@@ -116,25 +116,18 @@ def _against(measured: float, predicted: float) -> str:
 
 
 def shown(points: list[Point]) -> str:
-    idle, low, high = points[: len(LEARNED)]
+    few, many = points[: len(LEARNED)]
     replicas, redis = (
         line_through(
-            getattr(idle, name),
-            (low.calls_per_s, getattr(low, name)),
-            (high.calls_per_s, getattr(high, name)),
+            (few.replicas, few.calls_per_s, getattr(few, name)),
+            (many.replicas, many.calls_per_s, getattr(many, name)),
         )
         for name in ("of_replicas", "of_redis")
     )
     costs = table(
-        ["cores", "base", "a further replica", "ms for a call", "most calls per second of one core"],
+        ["cores", "for each replica", "ms for a call", "calls per second that fill a core"],
         [
-            [
-                name,
-                f"{line.base:.3f}",
-                f"{line.idle:.3f}",
-                f"{1000 * line.each:.2f}",
-                f"{(1 - line.base) / line.each:,.0f}",
-            ]
+            [name, f"{line.base:.3f}", f"{1000 * line.each:.2f}", f"{(1 - line.base) / line.each:,.0f}"]
             for name, line in (("replicas", replicas), ("Redis", redis))
         ],
     )
@@ -169,14 +162,14 @@ def shown(points: list[Point]) -> str:
             for count in [replicas_for(rate, replicas)]
         ],
     )
-    producer = f"The tick producer takes {high.of_producer:.3f} cores."
+    producer = f"The tick producer takes {many.of_producer:.3f} cores."
     heading = f"Replicas that use {100 * BUSY:.0f} % of a core each:"
     return "\n".join([costs, f"{producer}\n", compared, f"{heading}\n", needed])
 
 
 def replicas_for(calls_per_s: float, line: Line) -> int:
     """So many that each uses no more than `BUSY` of a core."""
-    return max(1, math.ceil((line.base + calls_per_s * line.each) / BUSY))
+    return max(1, math.ceil(calls_per_s * line.each / (BUSY - line.base)))
 
 
 async def main(seconds: float) -> str:
