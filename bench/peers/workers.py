@@ -41,8 +41,8 @@ WORKERS: Final[dict[str, Worker]] = {
     "celery prefork 2": _celery("--pool", "prefork", "--concurrency", "2", processes=2),
     "celery threads": _celery("--pool", "threads", "--concurrency", "8"),
     "celery gevent": _celery("--pool", "gevent", "--concurrency", "64", prefetch=4),
-    "taskiq": Worker("taskiq", (*_TASKIQ, "--no-parse", "--max-async-tasks", "100", "--max-prefetch", "100")),
+    "taskiq": Worker("taskiq", (*_TASKIQ, "--no-parse", "--max-async-tasks", "16", "--max-prefetch", "100")),
     "streaq": Worker("streaq", ("streaq", "run", f"{_APPS}.streaq_app:worker"), {"CONCURRENCY": "64"}),
-    "dramatiq": Worker("dramatiq", (*_DRAMATIQ, "--threads", "8")),
-    "arq": Worker("arq", ("arq", f"{_APPS}.arq_app.WorkerSettings"), {"CONCURRENCY": "64"}),
+    "dramatiq": Worker("dramatiq", (*_DRAMATIQ, "--threads", "32")),
+    "arq": Worker("arq", ("arq", f"{_APPS}.arq_app.WorkerSettings"), {"CONCURRENCY": "16"}),
 }
