@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo quick test test-asterisk test-servers browser check docs clean
+.PHONY: help demo quick test test-asterisk test-servers browser check docs flame clean
 
 help:
 	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
@@ -19,6 +19,7 @@ help:
 	@echo "make browser a Chromium from Debian's packages, for the tests of the dashboard"
 	@echo "make check   format, lint, types, layers, the documentation's site"
 	@echo "make docs    the documentation as a site, in build/docs"
+	@echo "make flame   a flame graph of one process: make flame ARGS='events --output events.svg'"
 	@echo "make clean   removes .venv and everything built or cached"
 
 demo: .venv/.demo
@@ -58,8 +59,12 @@ docs: .venv/.dev
 	$(BIN)/sphinx-build -q -E -W --keep-going docs build/docs
 	@echo "build/docs/index.html"
 
+flame: ARGS = events
+flame: .venv/.dev
+	$(BIN)/python -m bench.flame $(ARGS)
+
 clean:
-	rm -rf .venv build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What is installed; the stamps are older than pyproject.toml when it changed. An environment made by uv has no pip.

@@ -28,6 +28,7 @@ from streamdialer.simulation.embedded_redis import EmbeddedServer
 
 ROUNDS: Final = 20
 PAGE: Final = 500
+PAGES_AT_ONCE: Final = 10
 SETTINGS: Final = CampaignSettings(queue_name="q0")
 
 
@@ -74,11 +75,16 @@ class Centre:
             if number:
                 await services.campaigns.load(campaign, [contact_row(10_000_000 + number)], 3)
         memory["campaigns"] = await self._used_mb()
-        for first in range(0, sizes.ready, PAGE):
-            await services.campaigns.load("0", [contact_row(n) for n in range(first, first + PAGE)], 3)
+        for first in range(0, sizes.ready, PAGES_AT_ONCE * PAGE):
+            async with anyio.create_task_group() as tasks:
+                for page in range(first, min(first + PAGES_AT_ONCE * PAGE, sizes.ready), PAGE):
+                    rows = [contact_row(n) for n in range(page, min(page + PAGE, sizes.ready))]
+                    tasks.start_soon(services.campaigns.load, "0", rows, 3)
         memory["ready contacts"] = await self._used_mb()
         for first in range(0, sizes.finished, 10 * PAGE):
-            marks: Any = {str(5_000_000 + first + n): "x" for n in range(10 * PAGE)}
+            marks: Any = {
+                str(5_000_000 + first + n): "x" for n in range(min(10 * PAGE, sizes.finished - first))
+            }
             await services.client.hset(services.keys.refused("0"), mapping=marks)
         memory["finished contacts"] = await self._used_mb()
         await self.list_agents()
