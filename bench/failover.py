@@ -48,16 +48,19 @@ NAMES: Final = ("acme", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "the
 BEFORE_S: Final = 15.0
 """How long both dial before the node is lost."""
 LOST_S: Final = 10.0
-"""How long a node without a replica is away, and how long the tenants are watched afterwards."""
+"""How long a node without a replica is away."""
+WATCHED_S: Final = 20.0
+"""From the loss, or the node's return, on."""
 UP_TIMEOUT_S: Final = 60.0
 END_TIMEOUT_S: Final = 300.0
-OPTIONS: Final = DemoOptions(agents=20, contacts=600, speed=30, replicas=1)
+OPTIONS: Final = DemoOptions(agents=20, contacts=1000, speed=30, replicas=1)
 
 
 class Options(msgspec.Struct, frozen=True):
     server: Path
     has_tls: bool
     has_replicas: bool
+    needs_all_slots: bool
 
 
 class Certificates:
@@ -88,7 +91,8 @@ class Node:
         self.port, self.bus = free_port(), free_port()
         folder.mkdir()
         own = f"--bind 127.0.0.1 --dir {folder} --appendonly yes --cluster-port {self.bus} --cluster-enabled yes"
-        kept = f"--cluster-node-timeout {NODE_TIMEOUT_MS} --cluster-require-full-coverage no"
+        coverage = "yes" if options.needs_all_slots else "no"
+        kept = f"--cluster-node-timeout {NODE_TIMEOUT_MS} --cluster-require-full-coverage {coverage}"
         ports = (
             ["--port", "0", "--tls-port", str(self.port), *certificates.server_options]
             if options.has_tls
@@ -220,7 +224,7 @@ class Tenant:
         before = longest_pause(centre.placed, lost_at - BEFORE_S, lost_at)
         after = longest_pause(centre.placed, lost_at, watched_until)
         return (
-            f"{self.name} ({what}): longest pause {before:.2f} s before, {after:.2f} s from the loss on; "
+            f"{self.name} ({what}): longest pause {before:.1f} s before, {after:.1f} s from the loss on; "
             f"{audit.total.originates} calls, {audit.double_dials} double dials, contacts {audit.contacts}"
         )
 
@@ -255,7 +259,7 @@ async def lose_a_node(options: Options, folder: Path) -> bool:
                 await anyio.sleep(LOST_S)
                 cluster.nodes[0].start()
                 print(f"the node is back after {monotonic() - lost_at:.1f} s")  # noqa: T201 - a program's output
-            await anyio.sleep(LOST_S)
+            await anyio.sleep(WATCHED_S)
             watched_until = monotonic()
             client = connect(cluster.url)
             with anyio.fail_after(END_TIMEOUT_S):
@@ -273,8 +277,13 @@ def main() -> None:
     parser.add_argument("--server", type=Path, help="the server's program; else the one that tests use")
     parser.add_argument("--tls", action="store_true", help="encrypt every connection")
     parser.add_argument("--no-replicas", action="store_true", help="nothing takes over from the lost node")
+    parser.add_argument(
+        "--full-coverage", action="store_true", help="cluster-require-full-coverage yes, as is Redis' default"
+    )
     given = parser.parse_args()
-    options = Options(given.server or find_binary(), given.tls, not given.no_replicas)
+    options = Options(
+        given.server or find_binary(), given.tls, not given.no_replicas, needs_all_slots=given.full_coverage
+    )
     with tempfile.TemporaryDirectory(prefix="streamdialer-") as folder:
         sys.exit(not anyio.run(lose_a_node, options, Path(folder)))
 
