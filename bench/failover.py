@@ -27,7 +27,7 @@ import msgspec
 import trustme
 from redis.crc import key_slot
 
-from bench.pauses import longest_pause
+from bench.pauses import TimedCentre, longest_pause
 from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for
 from streamdialer.consumers.child_process import with_parent_death_signal
 from streamdialer.errors import Unreachable
@@ -37,9 +37,6 @@ from streamdialer.operations.session import free_port
 from streamdialer.simulation.demo.child_processes import ChildProcesses
 from streamdialer.simulation.demo.options import DemoOptions, child_environment, demo_world
 from streamdialer.simulation.demo.snapshot import take_snapshot
-from streamdialer.simulation.servers.call_centre import CallCentre
-from streamdialer.simulation.servers.dialer_api import OriginateRequest
-from streamdialer.simulation.world.entities import Call
 
 MASTERS: Final = 3
 SLOTS: Final = 16384
@@ -183,18 +180,6 @@ async def until(ask: Any, *arguments: str, holds: str) -> None:
             await anyio.sleep(0.05)
 
 
-class TimedCentre(CallCentre):
-    """Knows when each call was placed."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.placed = [monotonic()]
-
-    def _place(self, request: OriginateRequest, key: str | None) -> Call:
-        self.placed.append(monotonic())
-        return super()._place(request, key)
-
-
 class Tenant:
     def __init__(self, name: str, centre: TimedCentre, programs: ChildProcesses) -> None:
         self.name = name
@@ -255,10 +240,13 @@ async def lose_a_node(options: Options, folder: Path) -> bool:
             await anyio.sleep(BEFORE_S)
             lost_at = monotonic()
             cluster.nodes[0].kill()
-            if not options.has_replicas:
+            if options.has_replicas:
+                await until(cluster.nodes[MASTERS].info, "INFO", "replication", holds="'role': 'master'")
+                print(f"its replica has taken over after {monotonic() - lost_at:.1f} s")  # noqa: T201 - a program's output
+            else:
                 await anyio.sleep(LOST_S)
                 cluster.nodes[0].start()
-                print(f"the node is back after {monotonic() - lost_at:.1f} s")  # noqa: T201 - a program's output
+                print(f"the node is back after {monotonic() - lost_at:.1f} s")  # noqa: T201
             await anyio.sleep(WATCHED_S)
             watched_until = monotonic()
             client = connect(cluster.url)
