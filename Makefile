@@ -6,9 +6,10 @@ PYTHON ?= python3
 WORKERS ?= $(shell expr 1 + $$(getconf _NPROCESSORS_ONLN))
 ARGS ?=
 BIN := .venv/bin
+UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo quick test test-asterisk test-servers browser check docs flame clean
+.PHONY: help demo quick test test-asterisk test-servers test-lowest browser check docs flame sbom audit clean
 
 help:
 	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
@@ -16,10 +17,13 @@ help:
 	@echo "make test    all tests"
 	@echo "make test-asterisk  the tests with a real Asterisk in a container; needs a container engine"
 	@echo "make test-servers   the tests of ledger/ on Redis 6.2, 7.0 and 8, and Valkey 8 and 9, in containers"
+	@echo "make test-lowest    the fast tests with the lowest versions of all dependencies that pyproject.toml allows"
 	@echo "make browser a Chromium from Debian's packages, for the tests of the dashboard"
 	@echo "make check   format, lint, types, layers, the documentation's site"
 	@echo "make docs    the documentation as a site, in build/docs"
 	@echo "make flame   a flame graph of one process: make flame ARGS='events --output events.svg'"
+	@echo "make sbom    what the image holds, with hashes and licences, in build/"
+	@echo "make audit   asks a public database for known vulnerabilities of what uv.lock names"
 	@echo "make clean   removes .venv and everything built or cached"
 
 demo: .venv/.demo
@@ -42,6 +46,29 @@ test-asterisk: .venv/.dev
 SERVERS ?= container:redis:6.2 container:redis:7.0 container:redis:8 container:valkey/valkey:8 container:valkey/valkey:9
 test-servers: .venv/.dev
 	@for server in $(SERVERS); do echo "== $$server"; $(BIN)/pytest -q --redis "$$server" tests/ledger $(ARGS) || exit 1; done
+
+# In an environment of its own. Without tests of random steps at full length, as `quick`.
+LOWEST := build/lowest
+test-lowest: .venv/.dev
+	@mkdir -p build
+	$(UV) pip compile -q --resolution lowest-direct --python $(BIN)/python --extra dev pyproject.toml -o $(LOWEST).txt
+	$(UV) venv -q --clear --python $(BIN)/python $(LOWEST)
+	$(UV) pip install -q --python $(LOWEST)/bin/python -r $(LOWEST).txt -e . --no-deps
+	LEDGER_STEPS=500 $(LOWEST)/bin/python -m pytest -q -n auto --dist worksteal -m 'not long' tests/unit tests/ledger $(ARGS)
+
+# From uv.lock, as deploy/Dockerfile installs it, with all extras that an image can have.
+IMAGE := --locked --no-dev --no-emit-project --extra backend --extra dashboard --extra otel
+sbom: .venv/.dev
+	@mkdir -p build
+	$(UV) export -q --preview-features sbom-export $(IMAGE) --format cyclonedx1.5 -o build/sbom.json
+	$(UV) export -q $(IMAGE) --format requirements.txt -o build/image.txt
+	$(UV) venv -q --clear --python $(BIN)/python build/image
+	$(UV) pip install -q --python build/image/bin/python --require-hashes -r build/image.txt
+	$(BIN)/pip-licenses --python build/image/bin/python --format csv --with-urls --output-file build/licences.csv
+	@echo "build/sbom.json build/licences.csv"
+
+audit: .venv/.dev
+	.ci/audit $(BIN)/uv
 
 browser:
 	@command -v chromium || command -v google-chrome || { test "$$(id -u)" = 0 \

@@ -1,20 +1,25 @@
-"""A rolling upgrade and the way back, under load: `python -m bench.rolling PATH`
+"""A rolling upgrade and the way back, under load: `python -m bench.rolling [PATH]`
 
-PATH is a checkout of the version before, such as `git worktree add ../before v0.1.0` makes. Its replicas and its tick
-producer dial; one after another is stopped and replaced by one of this checkout, and then the other way round. No call
-may be placed twice, and every contact must get its end.
+PATH is a checkout of the version before; without it, the newest tag is checked out. Its replicas and its tick producer
+dial; one after another is stopped and replaced by one of this checkout, and then the other way round. No call may be
+placed twice, and every contact must get its end.
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 import anyio
 
+from bench.pauses import TimedCentre, longest_pause
 from streamdialer.broker.connection import TRANSIENT, close, connect, server_ms
 from streamdialer.broker.heartbeat import replicas
 from streamdialer.errors import Unreachable
@@ -23,7 +28,6 @@ from streamdialer.simulation.demo.child_processes import ChildProcess, ChildProc
 from streamdialer.simulation.demo.options import DemoOptions, child_environment, demo_world
 from streamdialer.simulation.demo.snapshot import take_snapshot
 from streamdialer.simulation.embedded_redis import EmbeddedServer
-from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.auditor import Audit
 
 HERE: Final = Path(__file__).resolve().parents[1]
@@ -34,7 +38,7 @@ OPTIONS: Final = DemoOptions(agents=20, contacts=300, speed=30, replicas=REPLICA
 
 
 class Rolling:
-    def __init__(self, centre: CallCentre, folder: Path, before: Path) -> None:
+    def __init__(self, centre: TimedCentre, folder: Path, before: Path) -> None:
         self._centre = centre
         self._client = connect(centre.redis_url)
         self._crews = {}
@@ -49,12 +53,15 @@ class Rolling:
             running = [await self._start(before, role) for role in ("tick", *["consume"] * REPLICAS)]
             for campaign in self._centre.world.campaigns:
                 await self._centre.start_campaign(campaign)
+            began = monotonic()
             for checkout in (HERE, before):
                 for number, child in enumerate(running):
                     print(f"{child.name} is replaced", flush=True)  # noqa: T201 - a program's output
                     child.process.terminate()
                     await anyio.to_thread.run_sync(child.process.wait)
                     running[number] = await self._start(checkout, child.name.split("-")[0])
+            pause = longest_pause(self._centre.placed, began, monotonic())
+            print(f"longest pause without a new call: {pause:.1f} s")  # noqa: T201
             with anyio.fail_after(END_TIMEOUT_S):
                 while not await self._is_over():  # noqa: ASYNC110 - no event tells of the end
                     await anyio.sleep(0.5)
@@ -92,16 +99,50 @@ class Rolling:
 
 async def roll(before: Path) -> Audit:
     with tempfile.TemporaryDirectory(prefix="streamdialer-") as folder, EmbeddedServer() as server:
-        async with CallCentre(demo_world(OPTIONS), server.url, speed=OPTIONS.speed) as centre:
+        async with TimedCentre(demo_world(OPTIONS), server.url, speed=OPTIONS.speed) as centre:
             return await Rolling(centre, Path(folder), before).run(before)
     raise AssertionError("unreachable: the call centre swallows no error")
 
 
-def main() -> None:
-    [before] = sys.argv[1:]
-    audit = anyio.run(roll, Path(before).resolve())
+def git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(HERE), *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout.strip()
+
+
+@contextmanager
+def newest_tag() -> Iterator[Path | None]:
+    """A checkout of it; None when there is no tag that this commit is after."""
+    tag = git("tag", "--merged", "HEAD~", "--sort=-creatordate", "--list", "v*").partition("\n")[0]
+    if not tag:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="streamdialer-") as folder:
+        checkout = Path(folder, tag)
+        git("worktree", "add", "--detach", str(checkout), tag)
+        try:
+            yield checkout
+        finally:
+            git("worktree", "remove", "--force", str(checkout))
+
+
+def compare(before: Path) -> int:
+    audit = anyio.run(roll, before)
     print(f"{audit.total.originates} calls, {audit.double_dials} double dials, contacts: {audit.contacts}")  # noqa: T201
-    sys.exit(bool(audit.double_dials or audit.findings))
+    return bool(audit.double_dials or audit.findings)
+
+
+def main() -> None:
+    if sys.argv[1:]:
+        [path] = sys.argv[1:]
+        sys.exit(compare(Path(path).resolve()))
+    with newest_tag() as before:
+        if before is None:
+            print("no version has been tagged yet: there is none to upgrade from")  # noqa: T201
+            return
+        code = compare(before)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

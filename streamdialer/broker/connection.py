@@ -220,7 +220,10 @@ class _ClusterConnection(_Packing, Connection):
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
         try:
             await super().send_packed_command(command, check_health)
-        except AttributeError as error:  # of the writer that is no longer there
+        except (
+            AttributeError,
+            RuntimeError,
+        ) as error:  # the writer is no longer there, or uvloop has closed it
             raise RedisConnectionError("the connection was closed while it was being used") from error
 
 

@@ -41,6 +41,7 @@ def move(
 
     It pauses the campaigns, waits for their calls, says which processes you must stop, copies, and makes the campaigns
     active on the new Redis. Then start the processes with the new REDIS_URL. With the old one they refuse to start.
+    When it gives up or is interrupted, campaigns stay paused until you run it again or start them.
     """
     from streamdialer.config.urls import validate_redis_url
 
@@ -53,6 +54,9 @@ def move(
     else:
         echo(f"{result.keys} keys moved; active campaigns: {', '.join(result.started) or 'none'}")
         echo("now set REDIS_URL to the new Redis, and start the processes")
+        echo(
+            "give it to every program that writes events or starts campaigns: at the old Redis nobody reads them"
+        )
 
 
 async def _move(settings: Settings, to: str, wait_s: float, quiet: bool) -> MoveResult:

@@ -22,6 +22,7 @@ from streamdialer.broker.connection import (
     server_ms,
     why_writes_are_refused,
 )
+from streamdialer.broker.heartbeat import replicas
 from streamdialer.broker.keys import STAGES, Keys
 from streamdialer.broker.layout import LAYOUT, why_refused
 from streamdialer.broker.scripts import Script
@@ -190,12 +191,14 @@ async def _scripts(client: Redis) -> Findings:
 
 
 async def _streams(client: Redis, keys: Keys, settings: Settings) -> Findings:
+    alive = [each for each in await replicas(client, keys, await server_ms(client)) if not each.is_silent]
+    served = {stage for each in alive for stage in each.state.stages}
     for state in await stream_states(client, keys):
         if state.stream != "outcomes":
             for finding in _foreign(state, settings):
                 yield finding
         if state.stream in STAGES:
-            yield _stream(state, settings)
+            yield _stream(state, settings, is_served=state.stream in served)
         elif state.stream == "outcomes":
             for finding in _outcomes(state, settings):
                 yield finding
@@ -254,11 +257,14 @@ def _outcomes(state: StreamState, settings: Settings) -> Iterator[Finding]:
             yield Finding(check, "ok", text)
 
 
-def _stream(state: StreamState, settings: Settings) -> Finding:
+def _stream(state: StreamState, settings: Settings, *, is_served: bool) -> Finding:
+    """`is_served`: a process that reads the stream is alive. Redis before 7.2 knows only when it last got an entry."""
     check, remedy = f"stream {state.stream}", "start a replica: streamdialer consume"
     if not state.has_group:
         return Finding(check, "warn", f"no consumer group, {state.length} entries", remedy)
     text = f"{state.lag} waiting, {state.pending} pending, {len(state.consumers)} consumers"
+    if is_served:
+        return Finding(check, "ok", text)
     if not state.consumers:
         return Finding(check, "warn", text, remedy)
     idle_s = min(consumer.idle_s for consumer in state.consumers)

@@ -78,15 +78,24 @@ async def move(source: Place, target: Place, *, wait_s: float, say: Say) -> Move
     stage = await _first_stage(source, target)
     copied, started, mover = 0, list[str](), secrets.token_hex(8)
     if stage == "begin":
+        paused: list[str] = []
         try:
-            await _pause_campaigns(source, say)
+            paused = await _pause_campaigns(source, say)
             await _wait_until_at_rest(source, wait_s, say)
             await _close(source, target)
-        except CannotBeDone:
+        except CannotBeDone as error:
             is_others = await source.client.hexists(source.keys.server, "moved_to")
-            if not is_others:  # the mark is of no more use
-                await target.client.hdel(target.keys.server, "moving")
-            raise
+            if is_others:
+                raise
+            await target.client.hdel(target.keys.server, "moving")  # the mark is of no more use
+            if not paused:
+                raise
+            names = f"these campaigns stay paused: {', '.join(paused)}"
+            raise CannotBeDone(
+                f"{error}; {names}; run it again, or streamdialer campaign start ID"
+            ) from error
+    if stage == "delete":
+        await _refuse_what_came_later(source, target)
     if stage != "delete":
         await _write(target, _TAKE, [target.keys.server], source.address, mover)
         say("copying")
@@ -129,6 +138,18 @@ async def _first_stage(source: Place, target: Place) -> Stage:
     return "begin"
 
 
+async def _refuse_what_came_later(source: Place, target: Place) -> None:
+    """Raises CannotBeDone for keys that other programs have made after the whole move: nobody has read them."""
+    kept: Any = await source.client.hkeys(source.keys.server)
+    if not {"moved_to", "layout"}.issuperset(kept):
+        return
+    if later := [name async for name in _names(source) if name != source.keys.server]:
+        raise CannotBeDone(
+            f"everything was moved, and programs still write to {source.address}, such as {min(later)}: give them "
+            f"{target.address}; nobody reads what they have written, and it was not deleted"
+        )
+
+
 async def _marks(place: Place) -> tuple[str | None, str | None, str | None]:
     marks: Any = await place.client.hmget(place.keys.server, list(FIELDS))
     return tuple(marks)
@@ -147,7 +168,8 @@ async def _names(place: Place) -> AsyncIterator[str]:
             yield str(name)
 
 
-async def _pause_campaigns(source: Place, say: Say) -> None:
+async def _pause_campaigns(source: Place, say: Say) -> list[str]:
+    """Those that are to be active again afterwards."""
     client, keys = source.client, source.keys
     active, paused = await _with_status(source, "active"), await _with_status(source, "paused")
     stored: Any = await client.hget(keys.server, RESUME)
@@ -161,6 +183,7 @@ async def _pause_campaigns(source: Place, say: Say) -> None:
         say(f"paused: {', '.join(active)}")
     if again := sorted(earlier.difference(active)):
         say(f"paused by an earlier move, and active again after this one: {', '.join(again)}")
+    return resume
 
 
 async def _with_status(source: Place, status: str) -> list[str]:

@@ -24,6 +24,7 @@ def redis_server_checks(client: Redis, keys: Keys) -> dict[str, Check]:
         "persistence": lambda: _persistence(client, keys),
         "eviction": lambda: _eviction(client, keys),
         "room": lambda: _room(client, keys),
+        "coverage": lambda: _coverage(client, keys),
     }
 
 
@@ -140,3 +141,21 @@ async def _room(client: Redis, keys: Keys) -> Findings:
         yield Finding("room", "fail" if level >= FULL else "warn", text, remedy)
     else:
         yield Finding("room", "ok", text)
+
+
+async def _coverage(client: Redis, keys: Keys) -> Findings:
+    """Of a Cluster: whether tenants go on when another tenant's node is lost."""
+    if not is_cluster(client):
+        return
+    try:
+        is_needed = await _config(client, keys, "cluster-require-full-coverage") == "yes"
+    except ResponseError as error:
+        text = f"Redis does not say whether cluster-require-full-coverage is set ({error})"
+        yield Finding("coverage", "warn", text, "make sure that it is no")
+        return
+    if is_needed:
+        text = "cluster-require-full-coverage is yes: when one node is lost, nothing is dialed for any tenant"
+        remedy = "CONFIG SET cluster-require-full-coverage no on every node, and set it in the configuration files too"
+        yield Finding("coverage", "warn", text, remedy)
+    else:
+        yield Finding("coverage", "ok", "when one node is lost, the tenants of the others go on")

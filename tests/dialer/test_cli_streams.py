@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
+import msgspec
 import pytest
 from typer.testing import Result
 
+from streamdialer.broker.activity import StageActivity
+from streamdialer.broker.heartbeat import ReplicaState
+from streamdialer.broker.keys import Keys
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from streamdialer.simulation.servers.call_centre import CallCentre
 from tests.support.cli import UNREACHABLE, Run, add_dead_letter, ok, read, refused
@@ -148,6 +153,19 @@ def test_doctor_finds_a_working_installation_well(run: Run, db: Any, centre: Cal
     assert findings["campaign 1"]["text"] == "queue sales: 7 agents, 7 free"
     assert all(finding.get("remedy") for finding in findings.values() if finding["level"] != "ok")
     assert "ok   redis: answers" in ok(run("doctor"))
+
+
+def test_doctor_does_not_miss_a_replica_that_has_had_nothing_to_do(run: Run, db: Any) -> None:
+    """Redis before 7.2 counts a reader that waits for the next entry as idle."""
+    db.xgroup_create("dialer:ticks", "streamdialer", "0", mkstream=True)
+    stage = StageActivity(in_progress=0, doing=[], done=0, dead=0, again=0, per_s=0)
+    for stages, level in (({"calls": stage}, "warn"), ({"ticks": stage}, "ok")):
+        state = ReplicaState(role="consume", host="h", pid=1, uptime_s=1, rss_bytes=1, stages=stages)
+        db.hset(Keys().replica_states, "r1", msgspec.json.encode(state))
+        db.zadd(Keys().replicas, {"r1": int(time.time() * 1000)})
+        for key in (Keys().replicas, Keys().replica_states):
+            db.expire(key, 600)
+        assert doctor_findings(run("doctor", "--json"), code=1)["stream ticks"]["level"] == level
 
 
 def test_doctor_says_what_is_wrong_and_exits_with_1(run: Run, db: Any) -> None:

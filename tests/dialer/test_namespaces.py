@@ -246,7 +246,9 @@ async def test_nothing_is_moved_while_a_call_may_be_up(redis: Redis, other_serve
         for state in ("reserved", "dialing", "connected", "orphaned"):
             key = getattr(ACME, state)("1")
             await redis.zadd(key, {"5": 1})
-            with pytest.raises(CannotBeDone, match="nothing was moved: waiting for 1 calls"):
+            with pytest.raises(
+                CannotBeDone, match=r"nothing was moved: waiting for 1 calls.*stay paused: 1; run it"
+            ):
                 await moved(source, target, wait_s=0)
             await redis.delete(key)
         assert await other.dbsize() == 0
@@ -351,6 +353,20 @@ async def test_what_is_written_during_the_copy_comes_along_or_stops_the_move(
         else:
             await moved(source, target)
             assert await other.xlen(events) == 2
+
+
+async def test_what_programs_write_to_the_old_server_afterwards_is_named_and_kept(
+    redis: Redis, other_server: EmbeddedServer
+) -> None:
+    async with aclosing(connect(other_server.url)) as other:
+        source, target = await places(redis, other)
+        await filled(redis, ACME)
+        await moved(source, target)
+        assert (await moved(source, target))[0].keys == 0, "once more does no harm"
+        await redis.xadd(ACME.stream("events"), {"type": "do_not_call"})
+        with pytest.raises(CannotBeDone, match=r"still write to redis://old, such as \{acme\}:dialer:events"):
+            await moved(source, target)
+        assert await redis.xlen(ACME.stream("events")) == 1
 
 
 async def test_data_that_is_there_is_not_overwritten(redis: Redis, other_server: EmbeddedServer) -> None:

@@ -77,3 +77,14 @@ async def test_on_a_cluster_the_node_that_has_our_data_is_asked(cluster: Embedde
         for check in ("role", "eviction", "room"):
             assert (await found(client, check, keys)).level == "ok"
         assert (await found(client, "persistence", keys)).text == "none"
+
+
+async def test_a_cluster_that_stops_for_all_tenants_when_one_loses_its_node_is_named(
+    redis: Redis, cluster: EmbeddedServer
+) -> None:
+    async with aclosing(connect(cluster_url(cluster))) as client:
+        finding = await found(client, "coverage")
+        assert (finding.level, "nothing is dialed for any tenant" in finding.text) == ("warn", True)
+        await client.config_set("cluster-require-full-coverage", "no")
+        assert (await found(client, "coverage")).level == "ok"
+    assert [each async for each in redis_server_checks(redis, KEYS)["coverage"]()] == []

@@ -45,6 +45,12 @@ def test_the_image_has_what_the_lock_file_says_in_a_layer_of_its_own() -> None:
     assert [step.split()[-1] for step in final[1:]] == ["/opt/streamdialer", "/opt/program"]
 
 
+def test_the_base_of_the_image_is_named_by_its_digest() -> None:
+    [base] = re.findall(r"^ARG BASE=(.*)$", DOCKERFILE, re.MULTILINE)
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+@sha256:[0-9a-f]{64}", base)
+    assert set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) == {"${BASE}", "dependencies"}
+
+
 def test_the_source_distribution_includes_only_what_exists() -> None:
     included = PYPROJECT["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
     assert {"/docs", "/README.md", "/CHANGELOG.md", "/CONTRIBUTING.md"} <= set(included)

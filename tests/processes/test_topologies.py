@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from urllib.parse import urlsplit
 import anyio
 import msgspec
 import pytest
+import uvloop
 from redis.asyncio.cluster import ClusterNode
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streamdialer.broker.connection import TRANSIENT, close, connect, keys_for
 from streamdialer.broker.scripts import Scripts
@@ -139,6 +142,30 @@ async def test_a_failed_pipeline_looks_for_the_nodes_of_the_cluster_anew(cluster
         await client.pipeline(transaction=False).get("a").execute()
     assert await client.pipeline(transaction=False).get("a").execute() == [None]
     await close(client)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_connection_that_is_closed_while_it_is_used_means_a_server_that_is_away(
+    plain: EmbeddedServer, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """As the Cluster client does it in a failover, to the other users of its connections; replicas run on uvloop."""
+    kind = connect(plain.url.replace("redis:", "redis+cluster:")).connection_kwargs["connection_class"]
+
+    async def use_it() -> None:
+        connection = kind(host="127.0.0.1", port=urlsplit(plain.url).port)
+        await connection.connect()
+        connection._writer.transport.abort()
+        await asyncio.sleep(0.05)
+        with pytest.raises(RedisConnectionError):
+            await ping(connection)
+        await connection.disconnect()
+
+    async def ping(connection: Any) -> None:
+        await connection.send_command("PING")
+        await connection.read_response()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(use_it())
 
 
 async def move_slowly(slot: int, old: Any, new: Any, target: str, *, pause_s: float) -> int:

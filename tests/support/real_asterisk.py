@@ -70,7 +70,7 @@ class RealAsterisk:
     """A server that runs; `streamdialer` may do what deploy/asterisk/manager.conf allows."""
 
     def __init__(self, container: str, port: int) -> None:
-        self._container = container
+        self.container = container
         self.port = port
         self._originated = 0
 
@@ -86,7 +86,7 @@ class RealAsterisk:
     def seen(self) -> list[Seen]:
         """What the callees saw: the truth."""
         return [
-            msgspec.convert(json.loads(line), Seen) for line in docker("logs", self._container).splitlines()
+            msgspec.convert(json.loads(line), Seen) for line in docker("logs", self.container).splitlines()
         ]
 
     def seen_by(self, number: str) -> list[str]:
@@ -94,12 +94,12 @@ class RealAsterisk:
 
     def command(self, text: str) -> str:
         """What Asterisk's own console answers."""
-        return docker("exec", self._container, "asterisk", "-C", "/etc/sd/asterisk.conf", "-rx", text)
+        return docker("exec", self.container, "asterisk", "-C", "/etc/sd/asterisk.conf", "-rx", text)
 
     def in_queues(self) -> dict[str, list[str]]:
         """What became of calls in Asterisk's queues, by their channel ids: the words of its queue_log."""
         found: dict[str, list[str]] = {}
-        for line in docker("exec", self._container, "cat", "/tmp/asterisk/queue_log").splitlines():
+        for line in docker("exec", self.container, "cat", "/tmp/asterisk/queue_log").splitlines():
             _, uniqueid, _, _, word, *_ = line.split("|")
             found.setdefault(uniqueid, []).append(word)
         return found
@@ -107,15 +107,15 @@ class RealAsterisk:
     @contextmanager
     def standing_still(self) -> Iterator[None]:
         """It runs on afterwards."""
-        docker("exec", self._container, "sh", "-c", "kill -STOP $(cat /tmp/asterisk/asterisk.pid)")
+        docker("exec", self.container, "sh", "-c", "kill -STOP $(cat /tmp/asterisk/asterisk.pid)")
         try:
             yield
         finally:
-            docker("exec", self._container, "sh", "-c", "kill -CONT $(cat /tmp/asterisk/asterisk.pid)")
+            docker("exec", self.container, "sh", "-c", "kill -CONT $(cat /tmp/asterisk/asterisk.pid)")
 
     def kill(self) -> None:
         """It ends without a word and is started again; the telephones ring on."""
-        docker("exec", self._container, "sh", "-c", "kill -9 $(cat /tmp/asterisk/asterisk.pid)")
+        docker("exec", self.container, "sh", "-c", "kill -9 $(cat /tmp/asterisk/asterisk.pid)")
 
 
 class Caller:
