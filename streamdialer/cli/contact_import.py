@@ -46,7 +46,7 @@ def import_file(
         ),
     ] = None,
     country: Annotated[
-        str | None, typer.Option(help="Country of numbers without +, such as CO; wins over the campaign's.")
+        str | None, typer.Option(help="Country of numbers without +, such as CO; overrides the campaign's.")
     ] = None,
     bad: Annotated[
         Path | None, typer.Option(help="Write every line without a number to this CSV file.")

@@ -37,7 +37,7 @@ Numbers = Annotated[
     list[str], typer.Argument(metavar="NUMBER…", help="With +, or as people write it in --country.")
 ]
 Country = Annotated[
-    str | None, typer.Option(help="Country of numbers without +, such as CO; wins over STREAMDIALER_COUNTRY.")
+    str | None, typer.Option(help="Country of numbers without +, such as CO; overrides STREAMDIALER_COUNTRY.")
 ]
 commands = typer.Typer(
     name="dnc",

@@ -60,7 +60,11 @@ def heavy_imports(*words: str) -> dict[str, set[str]]:
     return {command: HEAVY.intersection(modules) for command, (_, *modules) in reports.items()}
 
 
-def test_help_imports_nothing_that_only_work_needs(clean_environment: None) -> None:
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_help_imports_nothing_that_only_work_needs(
+    clean_environment: None, monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    monkeypatch.setenv("LANGUAGE", language)
     loaded = heavy_imports()
     assert {"--help", "consume --help", "demo --help", "dnc check --help"} <= loaded.keys()
     assert set().union(*loaded.values()) == {"rich"}, loaded  # typer draws its help with it
