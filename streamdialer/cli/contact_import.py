@@ -111,7 +111,7 @@ def _split(text: str) -> tuple[str, str]:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {count}" for name, count in value.items())
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "none"
     return value
 
 

@@ -44,7 +44,7 @@ def webhooks(
     read_webhook_url(settings.webhooks_url)
     read_secrets(settings.webhooks_secrets)
     if settings.health_port:
-        require_port(settings.health_host, settings.health_port)
+        require_port(settings.health_host, settings.health_port, "--health-port")
     start_logging(settings)
     run_service(_post, settings)
 
