@@ -38,6 +38,12 @@ def sections(page: Path) -> list[tuple[str, int, int]]:
     ]
 
 
+def headings(page: Path) -> list[str]:
+    """As anchors."""
+    titles = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
 def code(page: Path) -> list[str]:
     return sorted(re.findall(r"`[^`\n]+`", FENCED.sub("", page.read_text("utf-8"))))
 
@@ -52,9 +58,11 @@ def targets(page: Path) -> list[str]:
         elif ":" in path:
             found.append(link)
         else:
-            target = os.path.relpath((page.parent / path).resolve(), ROOT)
-            sides = {os.path.relpath(english_of(side), ROOT): os.path.relpath(side, ROOT) for side in SPANISH}
-            found.append(sides.get(target, target) + f"#{anchor}" * bool(anchor))
+            target = (page.parent / path).resolve()
+            sides = {english_of(side): side for side in SPANISH}
+            if target in (*sides, *SPANISH):
+                anchor = anchor and str(headings(target).index(anchor))
+            found.append(os.path.relpath(sides.get(target, target), ROOT) + f"#{anchor}" * bool(anchor))
     return sorted(target for target in found if target not in ("README.md", "README.es.md"))
 
 
