@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo quick test test-asterisk test-servers browser check docs clean
+.PHONY: help demo quick test test-asterisk test-servers browser check docs links clean
 
 help:
 	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
@@ -19,6 +19,7 @@ help:
 	@echo "make browser a Chromium from Debian's packages, for the tests of the dashboard"
 	@echo "make check   format, lint, types, layers, the documentation's site"
 	@echo "make docs    the documentation as a site, in build/docs"
+	@echo "make links   asks for every address that leads out of the repository; needs the internet"
 	@echo "make clean   removes .venv and everything built or cached"
 
 demo: .venv/.demo
@@ -57,6 +58,10 @@ check: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/sphinx-build -q -E -W --keep-going docs build/docs
 	@echo "build/docs/index.html"
+
+# Not a part of `check`: it needs the internet, and the servers of others.
+links: .venv/.dev
+	$(BIN)/python -m bench.external_links
 
 clean:
 	rm -rf .venv build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
