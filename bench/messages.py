@@ -1,4 +1,4 @@
-"""Brings the Spanish of the dashboard and of `--help` up to date with their English: `python -m bench.messages`.
+"""Brings the Spanish of dashboard, backend and `--help` up to date with their English: `python -m bench.messages`.
 
 It keeps every translation, adds new texts without one, removes those that are gone, says what is missing, and compiles.
 """
@@ -43,11 +43,12 @@ class Texts:
     """The texts of one part of the program, and its catalogue: a text file, and the same compiled."""
 
     part: str
+    domain: str
     found: Callable[[], Iterator[Any]]
 
     @property
     def po(self) -> Path:
-        return PACKAGE / f"{self.part}/locale/es/LC_MESSAGES/{self.part}.po"
+        return PACKAGE / f"{self.part}/locale/es/LC_MESSAGES/{self.domain}.po"
 
     @property
     def mo(self) -> Path:
@@ -89,12 +90,19 @@ def _of_help() -> Iterator[str]:
     yield "Show this message and exit."
 
 
-DASHBOARD: Final = Texts("dashboard", _of_dashboard)
-HELP: Final = Texts("cli", _of_help)
+def _of_backend() -> Iterator[Any]:
+    for _, _, message, _, _ in extract_from_dir(PACKAGE / "backend", [("**.py", "python")], {}, KEYWORDS):
+        yield message
+
+
+DASHBOARD: Final = Texts("dashboard", "dashboard", _of_dashboard)
+BACKEND: Final = Texts("backend", "django", _of_backend)
+HELP: Final = Texts("cli", "cli", _of_help)
+CATALOGUES: Final = (DASHBOARD, BACKEND, HELP)
 
 
 def main() -> int:
-    untranslated = [f"{each.part}: {text}" for each in (DASHBOARD, HELP) for text in update(each)]
+    untranslated = [f"{each.part}: {text}" for each in CATALOGUES for text in update(each)]
     sys.stdout.writelines(f"without Spanish: {line}\n" for line in untranslated)
     return 1 if untranslated else 0
 

@@ -224,7 +224,7 @@ def _read_query(registry: str, asked: str) -> Query | None:
         raise SettingsError(f"asked: got {asked!r}, takes a date such as 2026-11-26") from None
     instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     if instant > datetime.now(UTC):
-        raise SettingsError(f"asked: got {asked!r}, takes a date that is not to come")
+        raise SettingsError(f"asked: got {asked!r}, takes a date that is not in the future")
     return Query(registry, round(instant.timestamp()))
 
 

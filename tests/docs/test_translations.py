@@ -88,3 +88,13 @@ def test_commands_settings_and_keys_are_the_same(spanish: Path) -> None:
 @each_page
 def test_links_lead_to_the_same_pages_or_to_their_spanish_side(spanish: Path) -> None:
     assert targets(spanish) == targets(english_of(spanish))
+
+
+def test_the_spanish_words_of_the_glossary_are_those_of_the_spanish_texts() -> None:
+    catalogues = sorted((ROOT / "streamdialer").glob("*/locale/es/LC_MESSAGES/*.po"))
+    spanish = " ".join(path.read_text("utf-8").lower() for path in (*SPANISH, *catalogues))
+    rows = re.findall(
+        r"^\| \*\*(.*?)\*\* \| (.*?) ?\|", (ROOT / "docs/glossary.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(rows) > 50
+    assert [row for row in rows if row[1].lower() not in spanish] == []

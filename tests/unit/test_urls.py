@@ -84,12 +84,12 @@ def test_a_redis_url_is_understood(url: str, expected: RedisUrl) -> None:
         (
             "redis://h?PASSWORD=hunter2",
             "redis://h?PASSWORD=****",
-            "the option PASSWORD is none of db, username, password",
+            "the option PASSWORD is not one of db, username, password",
         ),
-        ("redis://h?decode_responses=0", "redis://h?****", "the option decode_responses is none of db, "),
-        ("redis://h?password=a&hunter=b", "redis://h?password=****&****", "(an option is none of db, "),
-        ("redis://h?hunter2", "redis://h?****", "(an option is none of db, "),
-        ("redis://h?ssl_keyfile=x", "redis://h?ssl_keyfile=x", "the option ssl_keyfile is none of db, "),
+        ("redis://h?decode_responses=0", "redis://h?****", "the option decode_responses is not one of db, "),
+        ("redis://h?password=a&hunter=b", "redis://h?password=****&****", "(an option is not one of db, "),
+        ("redis://h?hunter2", "redis://h?****", "(an option is not one of db, "),
+        ("redis://h?ssl_keyfile=x", "redis://h?ssl_keyfile=x", "the option ssl_keyfile is not one of db, "),
         (
             "redis+cluster://h?ssl_keyfile=x",
             "redis+cluster://h?ssl_keyfile=x",
@@ -98,7 +98,7 @@ def test_a_redis_url_is_understood(url: str, expected: RedisUrl) -> None:
         (
             "redis://h?sentinel_password=x",
             "redis://h?sentinel_password=****",
-            "the option sentinel_password is none of",
+            "the option sentinel_password is not one of",
         ),
         ("redis://h?db=-1", "redis://h?db=-1", "the option db cannot be that"),
         ("redis://:a#b@h", "redis://****", "write / ? # @ in a password as %2F %3F %23 %40"),
