@@ -87,7 +87,7 @@ def _of_dashboard() -> Iterator[Any]:
 def _of_help() -> Iterator[str]:
     yield from texts_of(get_command(app))
     yield from (USAGE, EXAMPLE, "Arguments", "Commands", "Options", "[default: {}]", "[required]")
-    yield "Show this message and exit."
+    yield from ("Show this message and exit.", "default: {default}", "required")
 
 
 def _of_backend() -> Iterator[Any]:

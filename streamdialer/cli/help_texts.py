@@ -11,6 +11,7 @@ import os
 import re
 from functools import partial
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any, Final
 
 import typer
@@ -20,6 +21,8 @@ DOMAIN: Final = "cli"
 VARIABLES: Final = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 USAGE: Final = "Usage: "
 EXAMPLE: Final = "Example: "
+MIN_PANEL_WIDTH: Final = 100
+"""A narrower terminal gets options without panels, whose columns would cut off long names."""
 
 
 class HelpContext(typer.Context):
@@ -30,7 +33,11 @@ class HelpContext(typer.Context):
     def get_help(self) -> str:
         self.texts = catalogue()
         translate(self.command, self.texts)
-        help_option: Any = self.command.get_help_option(self)
+        command: Any = self.command
+        if not hasattr(command, "commands") and get_terminal_size().columns < MIN_PANEL_WIDTH:
+            command.rich_markup_mode = None
+            command.epilog = f"\b\n{command.epilog}"
+        help_option: Any = command.get_help_option(self)
         help_option.help = self.texts.gettext(help_option.help)
         return super().get_help()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from bench.messages import CATALOGUES, HELP, Texts, missing
 from streamdialer.cli import app
@@ -120,3 +121,19 @@ def test_all_help_is_in_spanish_and_its_examples_are_the_same() -> None:
 def examples(command: Any) -> list[str]:
     below = getattr(command, "commands", {}).values()
     return sum(map(examples, below), [command.epilog.removeprefix(EXAMPLE)])
+
+
+@pytest.mark.parametrize("path", [("campaign", "create"), ("serve",), ("webhooks",)], ids=" ".join)
+def test_a_narrow_terminal_cuts_off_no_name_and_no_example(
+    path: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LANGUAGE", "en")
+    shown = CliRunner().invoke(app, [*path, "--help"]).stdout
+    command: Any = get_command(app)
+    for name in path:
+        command = command.commands[name]
+    names = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    names |= {setting for each in command.params for setting in re.findall(r"\bSTREAMDIALER_\w+", each.help)}
+    assert [name for name in names if not re.search(rf"{name}\b", shown)] == []
+    assert command.epilog in shown
