@@ -17,7 +17,9 @@ commands = typer.Typer()
 @commands.command(epilog="Example: streamdialer webhooks --url https://crm.example/calls --health-port 9103")
 def webhooks(
     ctx: typer.Context,
-    url: Annotated[str | None, typer.Option(help="Where to; overrides STREAMDIALER_WEBHOOKS_URL.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Address to post to; overrides STREAMDIALER_WEBHOOKS_URL.")
+    ] = None,
     secret: Annotated[
         list[str] | None,
         typer.Option(
