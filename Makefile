@@ -9,7 +9,7 @@ BIN := .venv/bin
 UV := UV_PYTHON_DOWNLOADS=never $(BIN)/uv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo quick test test-asterisk test-servers test-lowest browser check docs flame sbom audit clean
+.PHONY: help demo quick test test-asterisk test-servers test-lowest browser check docs flame sbom audit links clean
 
 help:
 	@echo "make demo    the whole dialer against a simulated call centre, nothing else needed"
@@ -24,6 +24,7 @@ help:
 	@echo "make flame   a flame graph of one process: make flame ARGS='events --output events.svg'"
 	@echo "make sbom    what the image holds, with hashes and licences, in build/"
 	@echo "make audit   asks a public database for known vulnerabilities of what uv.lock names"
+	@echo "make links   asks for every address that leads out of the repository; needs the internet"
 	@echo "make clean   removes .venv and everything built or cached"
 
 demo: .venv/.demo
@@ -89,6 +90,9 @@ docs: .venv/.dev
 flame: ARGS = events
 flame: .venv/.dev
 	$(BIN)/python -m bench.flame $(ARGS)
+# Not a part of `check`: it needs the internet, and the servers of others.
+links: .venv/.dev
+	$(BIN)/python -m bench.external_links
 
 clean:
 	rm -rf .venv .venv-bench build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

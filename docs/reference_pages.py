@@ -138,10 +138,11 @@ def rule_packs() -> str:
 
 def _pack(name: str) -> str:
     pack = load_pack(name)
+    sources = "".join(f"- Source: <{source}>\n" for source in pack.sources)
     duties = "".join(f"- Not enforced, your own duty: {_prose(duty)}\n" for duty in pack.duties)
     rows = [list(row) for row in rules._rows(pack)]
     limits = table(["rule", "value", "statute", "verified"], rows) if rows else "No limits."
-    return f"## `{name}`: {pack.title}, {pack.version}\n\n{limits}\n\n{duties}"
+    return f"## `{name}`: {pack.title}, {pack.version}\n\n{limits}\n\n{duties}{sources}"
 
 
 PAGES: Final[dict[str, Callable[[], str]]] = {

@@ -442,7 +442,7 @@ class TickResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     level: int | None = None
     """Placed and unanswered calls the campaign may have, after campaigns share the queue's agents."""
     limit: str | None = None
-    """The limit that bound."""
+    """The limit that applied."""
     pacing_ratio: float | None = None
     max_concurrent_calls: int | None = None
     share: int | None = None

@@ -67,7 +67,10 @@ def serve(
     say(f"pages:   {url}/admin/")
     if first is not None:
         say(f"log in as {first.name} with the password {first.password} (shown only now)")
-        say(f"the dialer's log-in is in {folder / 'dialer.env'}: add it to the dialer's .env")
+        say(
+            f"the dialer's log-in is in {folder / 'dialer.env'}: add it to the dialer's .env"
+            " (`streamdialer serve` does so itself)"
+        )
     on_ready()
     signal.signal(signal.SIGTERM, _stop)
     server.run()

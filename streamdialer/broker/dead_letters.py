@@ -103,7 +103,7 @@ class DeadLetters:
         return answer
 
     async def drop(self, letter_ids: list[str]) -> int:
-        """Deletes dead letters for good; returns how many were deleted."""
+        """Deletes dead letters permanently; returns how many were deleted."""
         return sum(
             [
                 int(

@@ -1,4 +1,4 @@
-"""Stream entries: how they are written, and how a handler rejects one for good."""
+"""Stream entries: how they are written, and how a handler rejects one permanently."""
 
 from __future__ import annotations
 

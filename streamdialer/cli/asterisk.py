@@ -33,7 +33,7 @@ def asterisk(
     if not settings.asterisk_ami_url:
         raise SettingsError(f"ASTERISK_AMI_URL: not set; takes {AMI_URL_FORMS}")
     if settings.health_port:
-        require_port(settings.health_host, settings.health_port)
+        require_port(settings.health_host, settings.health_port, "--health-port")
     start_logging(settings)
     run_service(_watch, settings)
 

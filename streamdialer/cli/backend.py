@@ -29,7 +29,7 @@ def backend(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any.")] = 8000,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of the database and the secret key; wins over STREAMDIALER_BACKEND_DATA."),
+        typer.Option(help="Folder of the database and the secret key; overrides STREAMDIALER_BACKEND_DATA."),
     ] = None,
 ) -> None:
     """Serve campaigns, lists and contacts, with pages to administer them. Needs the extra `backend`."""

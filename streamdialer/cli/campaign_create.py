@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def create(
     ctx: typer.Context,
-    name: Annotated[str, typer.Option(help="For people.")],
+    name: Annotated[str, typer.Option(help="Name that people see.")],
     queue: Annotated[
         str | None,
         typer.Option(
@@ -24,22 +24,24 @@ def create(
         ),
     ] = None,
     mode: Annotated[
-        str, typer.Option(help="preview, progressive, predictive, power or agentless.")
+        str, typer.Option(help="Dial mode: preview, progressive, predictive, power or agentless.")
     ] = "progressive",
     ratio: Annotated[float | None, typer.Option(help="Calls per free agent.")] = None,
     hours: Annotated[
         str | None, typer.Option(metavar="FROM-UNTIL", help="Daily hours, such as 9-18 or 08:30-19:00.")
     ] = None,
     days: Annotated[str | None, typer.Option(help="Days such as 0-4: 0 is Monday, 6 Sunday.")] = None,
-    timezone: Annotated[str | None, typer.Option(help="Such as America/Bogota.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Time zone, such as America/Bogota.")] = None,
     country: Annotated[str | None, typer.Option(help="Country of numbers without +, such as CO.")] = None,
     rule_pack: Annotated[str | None, typer.Option(help="Rule pack, such as co.")] = None,
     trunk: Annotated[str | None, typer.Option(help="Trunk of its calls.")] = None,
-    caller_id: Annotated[str | None, typer.Option(help="Number that is shown.")] = None,
+    caller_id: Annotated[str | None, typer.Option(help="Number that the called person sees.")] = None,
     caller_ids: Annotated[
-        str | None, typer.Option(help="Numbers that are shown in turn, with commas between them.")
+        str | None, typer.Option(help="Numbers that called people see in turn, separated by commas.")
     ] = None,
-    caller_id_choice: Annotated[str | None, typer.Option(help="rotate or area_code.")] = None,
+    caller_id_choice: Annotated[
+        str | None, typer.Option(help="How one of --caller-ids is chosen: rotate or area_code.")
+    ] = None,
     caller_id_daily_cap: Annotated[
         int | None, typer.Option(min=1, help="Most calls per number of --caller-ids and day.")
     ] = None,

@@ -101,7 +101,7 @@ def pause(ctx: typer.Context, campaign: CampaignId, hang_up: HangUp = False, as_
 
 @commands.command(epilog="Example: streamdialer campaign stop 1")
 def stop(ctx: typer.Context, campaign: CampaignId, hang_up: HangUp = False, as_json: AsJson = False) -> None:
-    """Set its status to cancelled: no new calls, for good; live calls go on."""
+    """Set its status to cancelled: no new calls any more; live calls go on."""
     _command(ctx, campaign, "stop", hang_up=hang_up, as_json=as_json)
 
 

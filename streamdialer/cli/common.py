@@ -21,6 +21,7 @@ import msgspec
 import typer
 from typer.core import TyperGroup
 
+from streamdialer.cli.help_texts import use_help_context
 from streamdialer.errors import SettingsError, StreamdialerError, Unreachable
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ T = TypeVar("T")
 
 class Commands(TyperGroup):
     """The root command: an error that a user can fix becomes one line and an exit code."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        use_help_context(self)
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -183,7 +183,7 @@ def _health_ports(settings: Settings, processes: int) -> list[int]:
         raise SettingsError(f"--health-port: got {first}, too high for {processes} processes")
     ports = list(range(first, first + processes))
     for port in ports:
-        require_port(settings.health_host, port)
+        require_port(settings.health_host, port, "--health-port")
     return ports
 
 

@@ -46,7 +46,7 @@ def import_file(
         ),
     ] = None,
     country: Annotated[
-        str | None, typer.Option(help="Country of numbers without +, such as CO; wins over the campaign's.")
+        str | None, typer.Option(help="Country of numbers without +, such as CO; overrides the campaign's.")
     ] = None,
     bad: Annotated[
         Path | None, typer.Option(help="Write every line without a number to this CSV file.")
@@ -111,7 +111,7 @@ def _split(text: str) -> tuple[str, str]:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {count}" for name, count in value.items())
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or "none"
     return value
 
 

@@ -100,15 +100,15 @@ def drop(
     ctx: typer.Context,
     letter_ids: LetterIds = None,
     everything: Annotated[bool, typer.Option("--all", help="All there are; needs --yes too.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Confirm that all are deleted for good.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Confirm that all are deleted permanently.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete dead letters for good."""
+    """Delete dead letters permanently."""
     from streamdialer.operations.dead_letters import drop_letters, select_letters
 
     selected = _selected("drop", letter_ids, everything=everything)
     if everything and not yes:
-        raise SettingsError("dead drop --all: deletes them for good; add --yes to confirm")
+        raise SettingsError("dead drop --all: deletes them permanently; add --yes to confirm")
 
     async def work(letters: DeadLetters) -> int:
         return await drop_letters(letters, await select_letters(letters, selected, must_exist=False))

@@ -37,7 +37,7 @@ Numbers = Annotated[
     list[str], typer.Argument(metavar="NUMBER…", help="With +, or as people write it in --country.")
 ]
 Country = Annotated[
-    str | None, typer.Option(help="Country of numbers without +, such as CO; wins over STREAMDIALER_COUNTRY.")
+    str | None, typer.Option(help="Country of numbers without +, such as CO; overrides STREAMDIALER_COUNTRY.")
 ]
 commands = typer.Typer(
     name="dnc",
@@ -224,7 +224,7 @@ def _read_query(registry: str, asked: str) -> Query | None:
         raise SettingsError(f"asked: got {asked!r}, takes a date such as 2026-11-26") from None
     instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
     if instant > datetime.now(UTC):
-        raise SettingsError(f"asked: got {asked!r}, takes a date that is not to come")
+        raise SettingsError(f"asked: got {asked!r}, takes a date that is not in the future")
     return Query(registry, round(instant.timestamp()))
 
 

@@ -21,7 +21,7 @@ def purge(
     ctx: typer.Context,
     stream: Annotated[str, typer.Argument(metavar="STREAM", help=", ".join(STREAMS) + ".")],
     yes: Annotated[
-        bool, typer.Option("--yes", help="Confirm that its entries are deleted for good.")
+        bool, typer.Option("--yes", help="Confirm that its entries are deleted permanently.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -35,7 +35,7 @@ def purge(
     if name is None:
         raise SettingsError(f"stream: got {stream!r}, takes {', '.join(STREAMS)}")
     if not yes:
-        raise SettingsError(f"purge {name}: deletes its entries for good; add --yes to confirm")
+        raise SettingsError(f"purge {name}: deletes its entries permanently; add --yes to confirm")
     deleted = with_redis(load_settings(ctx), _purge, name)
     print_text({"stream": name, "deleted": deleted}, f"{deleted} entries deleted", as_json=as_json)
 

@@ -24,7 +24,7 @@ def serve(
     ctx: typer.Context,
     data: Annotated[
         Path | None,
-        typer.Option(help="Folder of all data; wins over STREAMDIALER_BACKEND_DATA."),
+        typer.Option(help="Folder of all data; overrides STREAMDIALER_BACKEND_DATA."),
     ] = None,
     asterisk: Annotated[
         str, typer.Option(metavar="URL", help="Asterisk's AMI: ami://user:secret@host:5038.")

@@ -17,7 +17,9 @@ commands = typer.Typer()
 @commands.command(epilog="Example: streamdialer webhooks --url https://crm.example/calls --health-port 9103")
 def webhooks(
     ctx: typer.Context,
-    url: Annotated[str | None, typer.Option(help="Where to; wins over STREAMDIALER_WEBHOOKS_URL.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Address to post to; overrides STREAMDIALER_WEBHOOKS_URL.")
+    ] = None,
     secret: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,7 +46,7 @@ def webhooks(
     read_webhook_url(settings.webhooks_url)
     read_secrets(settings.webhooks_secrets)
     if settings.health_port:
-        require_port(settings.health_host, settings.health_port)
+        require_port(settings.health_host, settings.health_port, "--health-port")
     start_logging(settings)
     run_service(_post, settings)
 

@@ -257,7 +257,7 @@ def _read_options(query: str, scheme: RedisScheme) -> dict[str, Any]:
             # behind a secret with a raw &, it may be the rest of the secret
             is_no_secret = _OPTION_NAME.fullmatch(option) and not options.keys() & _SECRET_OPTIONS
             what = f"the option {name}" if is_no_secret else "an option"
-            raise ValueError(f"{what} is none of {', '.join(names)}")
+            raise ValueError(f"{what} is not one of {', '.join(names)}")
         try:
             options[name] = msgspec.convert(value, _OPTIONS[name], strict=False)
         except msgspec.ValidationError:

@@ -57,7 +57,7 @@ class Actions:
         if command == "stop" and not await _is_confirmed(request):
             return await self._confirm(
                 request,
-                Phrase("Stop campaign {campaign} for good?", campaign=campaign),
+                Phrase("Stop campaign {campaign} permanently?", campaign=campaign),
                 Phrase("No more of its contacts are called. Calls in progress continue."),
                 Phrase("Stop campaign"),
                 back,
@@ -94,7 +94,7 @@ class Actions:
                 which = Phrase("all {letters}", letters=_count(await self._letters.count()))
             return await self._confirm(
                 request,
-                Phrase("Drop {letters} for good?", letters=which),
+                Phrase("Drop {letters} permanently?", letters=which),
                 Phrase("You cannot replay what is dropped."),
                 Phrase("Drop"),
                 "/dead",

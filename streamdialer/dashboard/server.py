@@ -41,7 +41,7 @@ async def serve(
     sessions = Sessions(settings)
     require_safe(settings, host, sessions)
     async with open_client(settings) as (client, keys), Scripts(client, patient=False) as scripts:
-        require_port(host, port)
+        require_port(host, port, "--port")
         letters, renderer = DeadLetters(client, scripts, keys), Renderer(settings.dashboard_admin_url)
         middleware, cache = Middleware(settings, sessions, renderer, port), OverviewCache(scripts, keys)
         app = _application(

@@ -189,7 +189,9 @@ def read_secrets(text: str) -> Sequence[Webhook]:
         except ValueError:
             raw = b""
         if not MIN_SECRET_BYTES <= len(raw) <= MAX_SECRET_BYTES:
-            raise SettingsError(f"STREAMDIALER_WEBHOOKS_SECRETS: secret {at} is none; takes {SECRET_FORMS}")
+            raise SettingsError(
+                f"STREAMDIALER_WEBHOOKS_SECRETS: secret {at} is not one; takes {SECRET_FORMS}"
+            )
         signers.append(Webhook(raw))
     if not signers:
         raise SettingsError(f"STREAMDIALER_WEBHOOKS_SECRETS: not set; takes {SECRET_FORMS}")

@@ -20,7 +20,7 @@ class Ineligibility(msgspec.Struct, frozen=True):
     reason: str = ""
     """'' when it may be called."""
     due_ms: float | None = None
-    """Until when, server's ms; None: for good."""
+    """Until when, server's ms; None: permanently."""
     detail: str | None = None
 
 

@@ -225,13 +225,15 @@ async def _close(source: Place, target: Place) -> None:
     """From now on, no process works with the data on either server."""
     await target.client.hset(target.keys.server, "moving", source.address)
     if not await source.client.hsetnx(source.keys.server, "moved_to", target.address):
-        raise CannotBeDone("another move of this namespace goes on")
+        raise CannotBeDone(
+            "another `streamdialer namespace move` of this namespace is running: wait until it ends"
+        )
     if reason := await _unrest(source):  # a process has just started
         await source.client.hdel(source.keys.server, "moved_to")
         raise CannotBeDone(f"nothing was moved: {reason}")
     if held := [name async for name in _names(target) if name != target.keys.server]:
         await source.client.hdel(source.keys.server, "moved_to")
-        raise CannotBeDone(f"nothing was moved: {target.address} holds data meanwhile, such as {min(held)}")
+        raise CannotBeDone(f"nothing was moved: {target.address} now holds data, such as {min(held)}")
 
 
 async def _copy_all(source: Place, target: Place, mover: str) -> int:

@@ -44,7 +44,7 @@ class OneMachine(msgspec.Struct, frozen=True, kw_only=True):
     settings: Mapping[str, object]
     """Of the user for every program, by field name."""
     say: Callable[[str], None]
-    """Prints one line when everything runs."""
+    """Prints a line."""
     asterisk_url: str = ""
     simulated_telephones: Callable[[int], list[str]] | None = None
     """Arguments of Python that start them, with their Dialer API at the port; None: Asterisk's."""
@@ -76,18 +76,21 @@ def prepared(machine: OneMachine) -> Iterator[list[Program]]:
         except BlockingIOError:
             raise CannotBeDone(f"another `streamdialer serve` uses the folder {machine.folder}") from None
         with lasting_server(machine.folder / "redis") as (redis_url, redis):
-            for port in (machine.backend_port, machine.dashboard_port):
-                _wait_for_port(port)
+            _wait_for_port(machine.backend_port, "--backend-port", machine.say)
+            _wait_for_port(machine.dashboard_port, "--port", machine.say)
             yield [redis, *_programs(machine, redis_url)]
 
 
-def _wait_for_port(port: int) -> None:
-    deadline = time.monotonic() + PORT_TIMEOUT_S
+def _wait_for_port(port: int, option: str, say: Callable[[str], None]) -> None:
+    deadline: float | None = None
     while True:
         try:
-            return require_port(HOST, port)
+            return require_port(HOST, port, option)
         except CannotBeDone:
-            if time.monotonic() > deadline:
+            if deadline is None:
+                say(f"port {port} is in use: waiting {PORT_TIMEOUT_S:.0f} s for it to become free")
+                deadline = time.monotonic() + PORT_TIMEOUT_S
+            elif time.monotonic() > deadline:
                 raise
             time.sleep(CHECK_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -31,13 +32,18 @@ async def open_client(settings: Settings) -> AsyncIterator[tuple[Redis, Keys]]:
         await client.aclose()
 
 
-def require_port(host: str, port: int) -> None:
-    """Raises CannotBeDone when nothing can listen at the port; call it before any other work."""
+def require_port(host: str, port: int, option: str = "") -> None:
+    """Raises CannotBeDone when nothing can listen at the port; call it before any other work.
+
+    `option`: what names another port.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         socket.create_server((host, port), family=family).close()
     except OSError as error:
-        raise CannotBeDone(f"cannot listen at port {port} of {host}: {error.strerror or error}") from error
+        remedy = f"; name another one with {option}" if option else ""
+        reason = os.strerror(error.errno) if error.errno else error
+        raise CannotBeDone(f"cannot listen at port {port} of {host}: {reason}{remedy}") from error
 
 
 def free_port() -> int:

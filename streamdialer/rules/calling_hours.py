@@ -26,7 +26,7 @@ class Hours(Protocol):
 
 
 def intersection(hours: Sequence[Hours], now_ms: int) -> Opening:
-    """When all of them are open; closed for good when that is not within `_HORIZON_MS`."""
+    """When all of them are open; closed permanently when that is not within `_HORIZON_MS`."""
     instant, latest = now_ms, None
     while True:
         openings = [each.opening_at(instant) for each in hours]

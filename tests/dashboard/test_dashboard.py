@@ -182,7 +182,7 @@ async def test_stopping_asks_first(redis: Redis, settings: Settings) -> None:
     await know_campaign(redis)
     async with visiting(settings) as visitor:
         question = await visitor.send("/campaigns/7/stop")
-        assert (question.status_code, "Stop campaign 7 for good?" in question.text) == (200, True)
+        assert (question.status_code, "Stop campaign 7 permanently?" in question.text) == (200, True)
         assert await status(redis) == "active"
         await visitor.send("/campaigns/7/stop", confirmed="yes")
         assert await status(redis) == "cancelled"
@@ -203,7 +203,7 @@ async def test_dead_letters_are_replayed_and_dropped(redis: Redis, settings: Set
         await visitor.send("/dead/replay", id=[first])
         assert await kinds(redis, "events") == ["a"]
         question = await visitor.send("/dead/drop", id=[second, third])
-        assert "Drop 2 dead letters for good?" in question.text
+        assert "Drop 2 dead letters permanently?" in question.text
         assert await kinds(redis, "dead") == ["b", "c", "d"]
         await visitor.send("/dead/drop", id=[second, third], confirmed="yes")
         assert await kinds(redis, "dead") == ["d"]
@@ -214,7 +214,7 @@ async def test_dead_letters_are_replayed_and_dropped(redis: Redis, settings: Set
         await visitor.send("/dead/replay", all="yes")
         assert await kinds(redis, "events") == ["a", "d"]
         await add_dead_letter(redis, type="e")
-        assert "Drop all 1 dead letter for good?" in (await visitor.send("/dead/drop", all="yes")).text
+        assert "Drop all 1 dead letter permanently?" in (await visitor.send("/dead/drop", all="yes")).text
         await visitor.send("/dead/drop", all="yes", confirmed="yes")
         assert await kinds(redis, "dead") == []
         for nonsense in ({}, {"id": ["x"]}):

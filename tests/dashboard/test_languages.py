@@ -1,21 +1,18 @@
-"""Every text of a page is there in Spanish, and pages speak the browser's language and keep its time."""
+"""Pages speak the browser's language and keep its time."""
 
 from __future__ import annotations
 
 import gettext
-import re
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from bench.messages import MO, missing, stored, template
+from bench.messages import DASHBOARD
 from streamdialer.config.settings import Settings
 from streamdialer.dashboard.language import language_of, zone_of
 from streamdialer.operations.phrase import Phrase
 from tests.support.dashboard_fixture import KEYS, know_campaign, visiting
-
-PLACEHOLDER = re.compile(r"%\(\w+\)s|\{\w+(?::[^}]*)?\}")
 
 
 class Request:
@@ -24,40 +21,6 @@ class Request:
     def __init__(self, language: str = "", **cookies: str) -> None:
         self.headers = {"Accept-Language": language}
         self.cookies = cookies
-
-
-def test_every_text_has_its_spanish() -> None:
-    catalog = stored()
-    texts = {each.id for each in template() if each.id}
-    assert len(texts) > 300
-    assert {each.id for each in catalog if each.id} == texts, "run `python -m bench.messages`"
-    assert missing(catalog) == []
-    assert not [each.id for each in catalog if each.fuzzy and each.id]
-
-
-def forms(text: Any) -> tuple[str, ...]:
-    """One text, or those of one and of several."""
-    return (text,) if isinstance(text, str) else tuple(text)
-
-
-def test_no_translation_names_a_value_that_is_not_there() -> None:
-    for each in stored():
-        if each.id and each.id != "{detail}":  # that one has the words of the code as well
-            english = forms(each.id)[-1]
-            for text in forms(each.string):
-                assert set(PLACEHOLDER.findall(text)) == set(PLACEHOLDER.findall(english)), english
-                assert text.count("`") == english.count("`"), english
-
-
-def test_the_compiled_catalogue_is_the_one_in_the_text_file() -> None:
-    with MO.open("rb") as file:
-        compiled = gettext.GNUTranslations(file)
-    for each in stored():
-        one, several = forms(each.id)[0], forms(each.id)[-1]
-        if one != several:
-            assert [compiled.ngettext(one, several, number) for number in (1, 2)] == list(forms(each.string))
-        elif one:
-            assert compiled.gettext(one) == each.string
 
 
 @pytest.mark.parametrize(
@@ -99,7 +62,7 @@ def test_the_browser_names_the_time_zone(cookie: str, zone: str) -> None:
 
 
 def test_a_phrase_is_english_text_that_can_be_translated_with_its_values() -> None:
-    with MO.open("rb") as file:
+    with DASHBOARD.mo.open("rb") as file:
         spanish = gettext.GNUTranslations(file)
     status = Phrase("paused")
     phrase = Phrase("Campaign {campaign} is now {status}.", campaign=7, status=status)

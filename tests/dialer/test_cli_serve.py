@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ from typer.testing import CliRunner
 
 from streamdialer.cli import app
 from streamdialer.errors import CannotBeDone
-from streamdialer.operations import redis_server
+from streamdialer.operations import one_machine, redis_server
 from streamdialer.operations.redis_server import lasting_server
+from streamdialer.operations.session import free_port
 
 SIMULATED = "--simulate-telephones"
 
@@ -42,6 +44,19 @@ def test_a_folder_has_one_run(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         text = refusal(tmp_path, SIMULATED, code=1)
     assert text == f"Error: another `streamdialer serve` uses the folder {tmp_path}\n"
+
+
+@pytest.mark.parametrize("option", ["--port", "--backend-port"])
+def test_a_port_that_is_in_use_is_named_with_its_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    monkeypatch.setattr(one_machine, "PORT_TIMEOUT_S", 0.1)
+    ports = {"--port": free_port(), "--backend-port": free_port()}
+    with socket.create_server(("127.0.0.1", ports[option])):
+        given = [word for name, port in ports.items() for word in (name, str(port))]
+        text = refusal(tmp_path / "data", SIMULATED, *given, code=1)
+    taken = f"cannot listen at port {ports[option]} of 127.0.0.1: Address already in use"
+    assert text == f"Error: {taken}; name another one with {option}\n"
 
 
 def test_a_settings_file_of_yours_is_not_overwritten(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_an_answer_with_refused_lines_is_no_record(run: Run, db: Any) -> None:
         (("--asked", "2026-01-02"), "source: got ''"),
         (("--source", "rne"), "asked: got ''"),
         (("--source", "rne", "--asked", "yesterday"), "takes a date such as 2026-11-26"),
-        (("--source", "rne", "--asked", "2099-01-01"), "not to come"),
+        (("--source", "rne", "--asked", "2099-01-01"), "not in the future"),
     ],
 )
 def test_a_query_needs_a_known_registry_and_a_date(run: Run, more: tuple[str, ...], words: str) -> None:

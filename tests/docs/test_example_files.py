@@ -6,12 +6,15 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -162,3 +165,43 @@ def test_grafana_gets_the_dashboard_with_the_token() -> None:
     assert (path, authorization) == ("/api/dashboards/db", "Bearer secret")
     assert (body["overwrite"], body["dashboard"]["uid"]) == (True, "streamdialer")
     assert done.stdout == "imported: /d/streamdialer\n"
+
+
+def test_the_rehearsal_of_the_tutorial_calls_the_list_of_the_backend(
+    db: Any, server: EmbeddedServer, tmp_path: Path
+) -> None:
+    block = re.search(
+        r"```sh\nredis-server .*?```", (ROOT / "docs/tutorial.md").read_text("utf-8"), re.DOTALL
+    )
+    assert block is not None
+    text = block[0].replace('"speed": 10', '"speed": 120')
+    for port in re.findall(r"\b800\d\b", text):
+        text = text.replace(port, str(free_port()))
+    programs = [shlex.split(line[:-1]) for line in text.splitlines() if line.endswith(" &")]
+    settings = dict(re.findall(r"\b([A-Z_]+)=(\S+)", text)) | {"REDIS_URL": server.url}
+    environment = os.environ | settings | {"PYTHONPATH": str(ROOT)}
+    words = {"python": [sys.executable], "streamdialer": [sys.executable, "-m", "streamdialer"]}
+    with ExitStack() as stack:
+        for name, *arguments in programs:
+            if name in words:
+                child = subprocess.Popen(
+                    [*words[name], *arguments], env=environment, cwd=ROOT, stderr=subprocess.DEVNULL
+                )
+                stack.callback(child.wait)
+                stack.callback(child.kill)
+        for url in (settings["BACKEND_URL"], settings["DIALER_API_URL"]):
+            wait_until(partial(listens, url), within_s=30)
+        db.hset("campaign:1", "status", "active")
+        wait_until(lambda: contacts_called(db) != set(), within_s=60)
+    assert contacts_called(db) <= set(range(1, 21))
+
+
+def contacts_called(db: Any) -> set[int]:
+    """What the telephones say."""
+    events = [fields for _, fields in db.xrange("dialer:events") if fields["type"].startswith("call_")]
+    return {json.loads(fields["data"])["contact_id"] for fields in events}
+
+
+def listens(url: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) == 0

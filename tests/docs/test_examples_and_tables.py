@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
+from bench.pacing_figure import FIGURE, PAGE, described, draw, read_table
 from bench.pacing_table import table
 from streamdialer.cli.simulate import BOUNDS, COMPARED_POLICIES
 from streamdialer.consumers.dialing.reasons import LIMITS, NOTICES, REASONS, SKIPPED, table_of
@@ -34,6 +36,17 @@ def test_the_table_of_the_benchmark_is_made_from_what_simulate_writes() -> None:
 
     rows = table([day(50, 0.75), day(5, 1.0)]).splitlines()
     assert rows == ["| agents | 5 | 50 |", "| --- | --- | --- |", "| `fixed` | **72.5** (3.1) | 72.5 (3.1) |"]
+
+
+def test_the_figure_of_the_benchmark_is_drawn_from_its_table(tmp_path: Path) -> None:
+    drawn = read_table(PAGE.read_text("utf-8"))
+    assert html.escape(described(drawn), quote=False) in FIGURE.read_text("utf-8"), (
+        "run `python -m bench.pacing_figure`"
+    )
+    assert "adaptive (ours): 77.5 % with 5 agents, 83.1 % with 10 agents" in described(drawn)
+    assert "OMniDialer's: 73.6 % with 5 agents (too many abandoned)" in described(drawn)
+    draw(drawn, tmp_path / "again.svg")
+    assert (tmp_path / "again.svg").stat().st_size > 10_000
 
 
 def test_the_pack_of_the_documentation_is_one() -> None:

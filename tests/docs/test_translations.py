@@ -38,6 +38,12 @@ def sections(page: Path) -> list[tuple[str, int, int]]:
     ]
 
 
+def headings(page: Path) -> list[str]:
+    """As anchors."""
+    titles = re.findall(r"^#+ (.*)$", FENCED.sub("", page.read_text("utf-8")), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
 def code(page: Path) -> list[str]:
     return sorted(re.findall(r"`[^`\n]+`", FENCED.sub("", page.read_text("utf-8"))))
 
@@ -52,9 +58,11 @@ def targets(page: Path) -> list[str]:
         elif ":" in path:
             found.append(link)
         else:
-            target = os.path.relpath((page.parent / path).resolve(), ROOT)
-            sides = {os.path.relpath(english_of(side), ROOT): os.path.relpath(side, ROOT) for side in SPANISH}
-            found.append(sides.get(target, target) + f"#{anchor}" * bool(anchor))
+            target = (page.parent / path).resolve()
+            sides = {english_of(side): side for side in SPANISH}
+            if target in (*sides, *SPANISH):
+                anchor = anchor and str(headings(target).index(anchor))
+            found.append(os.path.relpath(sides.get(target, target), ROOT) + f"#{anchor}" * bool(anchor))
     return sorted(target for target in found if target not in ("README.md", "README.es.md"))
 
 
@@ -80,3 +88,13 @@ def test_commands_settings_and_keys_are_the_same(spanish: Path) -> None:
 @each_page
 def test_links_lead_to_the_same_pages_or_to_their_spanish_side(spanish: Path) -> None:
     assert targets(spanish) == targets(english_of(spanish))
+
+
+def test_the_spanish_words_of_the_glossary_are_those_of_the_spanish_texts() -> None:
+    catalogues = sorted((ROOT / "streamdialer").glob("*/locale/es/LC_MESSAGES/*.po"))
+    spanish = " ".join(path.read_text("utf-8").lower() for path in (*SPANISH, *catalogues))
+    rows = re.findall(
+        r"^\| \*\*(.*?)\*\* \| (.*?) ?\|", (ROOT / "docs/glossary.md").read_text("utf-8"), re.MULTILINE
+    )
+    assert len(rows) > 50
+    assert [row for row in rows if row[1].lower() not in spanish] == []

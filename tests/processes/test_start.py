@@ -60,7 +60,10 @@ def heavy_imports(*words: str) -> dict[str, set[str]]:
     return {command: HEAVY.intersection(modules) for command, (_, *modules) in reports.items()}
 
 
-def test_help_imports_nothing_that_only_work_needs(clean_environment: None) -> None:
+def test_help_imports_nothing_that_only_work_needs(
+    clean_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LANGUAGE", "es")  # which takes what English takes, and a catalogue
     loaded = heavy_imports()
     assert {"--help", "consume --help", "demo --help", "dnc check --help"} <= loaded.keys()
     assert set().union(*loaded.values()) == {"rich"}, loaded  # typer draws its help with it

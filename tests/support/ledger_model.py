@@ -120,7 +120,7 @@ class CampaignModel:
     past: Counter[str] = field(default_factory=Counter)
     """What attempts that are no longer remembered have added to the totals."""
     refused: set[str] = field(default_factory=set)
-    """Contacts that are forgotten, and whose end the backend refused: they are finished for good."""
+    """Contacts that are forgotten, and whose end the backend refused: they are finished permanently."""
     held_until: float | None = None
     queued_tick: str = ""
     tick_slots: set[str] = field(default_factory=set)

@@ -57,7 +57,7 @@ def test_the_caps_are_those_of_the_statutes() -> None:
     assert load_pack("uk").abandon_cooloff == CoolOff(
         hours=72,
         scope="person",
-        statute="house limit: the guideline of Ofcom that had this value ended on 1 March 2017",
+        statute="our own limit: the guideline of Ofcom that had this value ended on 1 March 2017",
     )
 
 

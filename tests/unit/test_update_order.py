@@ -50,7 +50,7 @@ SENT, ENDED = "2023-11-14T22:13:20Z", "2023-11-14T22:13:50.123Z"
         ("completed", None, None, "completed", "answered", 1, SENT, True),
         ("answered", None, None, None, "completed", 1, ENDED, False),
         ("completed", 2, None, "completed", "no_answer", 1, ENDED, True),
-        # for good
+        # permanently
         ("completed", 9, ENDED_MS, "completed", "do_not_call", 1, None, False),
         ("completed", 1, SENT_MS, "completed", "of another program", 1, SENT, False),
     ],

@@ -40,7 +40,7 @@ def read(opening: Opening, zone: str = "UTC") -> str:
     """An opening as "open|closed until local time with offset", minutes only."""
     state = "open" if opening.is_open else "closed"
     if opening.until_ms is None:
-        return f"{state} for good"
+        return f"{state} permanently"
     moment = datetime.fromtimestamp(opening.until_ms / 1000, ZoneInfo(zone))
     return f"{state} until {moment.isoformat(timespec='minutes')}"
 
@@ -51,8 +51,8 @@ def read(opening: Opening, zone: str = "UTC") -> str:
 @pytest.mark.parametrize(
     ("hours", "now", "expected"),
     [
-        ((None, None, None), "2026-03-02T10:00", "open for good"),
-        (("00:00", "24:00", None), "2026-03-02T10:00", "open for good"),
+        ((None, None, None), "2026-03-02T10:00", "open permanently"),
+        (("00:00", "24:00", None), "2026-03-02T10:00", "open permanently"),
         (("09:00", "17:00", None), "2026-03-02T08:59:59.999", "closed until 2026-03-02T09:00+00:00"),
         (("09:00", "17:00", None), "2026-03-02T09:00", "open until 2026-03-02T17:00+00:00"),
         (("09:00:00", "17:00:00", None), "2026-03-02T16:59:59.999", "open until 2026-03-02T17:00+00:00"),
@@ -61,7 +61,7 @@ def read(opening: Opening, zone: str = "UTC") -> str:
         ((None, "17:00", None), "2026-03-02T18:00", "closed until 2026-03-03T00:00+00:00"),
         (("09:00", "00:00", None), "2026-03-02T12:00", "open until 2026-03-03T00:00+00:00"),
         ((None, None, (0, 1)), "2026-03-02T12:00", "open until 2026-03-04T00:00+00:00"),
-        ((None, None, ()), "2026-03-02T12:00", "open for good"),
+        ((None, None, ()), "2026-03-02T12:00", "open permanently"),
         (("09:00", "17:00", (0,)), "2026-03-02T18:00", "closed until 2026-03-09T09:00+00:00"),
         (("22:00", "06:00", None), "2026-03-02T23:00", "open until 2026-03-03T06:00+00:00"),
         (("22:00", "06:00", (4,)), "2026-03-07T05:00", "open until 2026-03-07T06:00+00:00"),
@@ -79,15 +79,15 @@ def test_daily_hours_and_days(
     [
         ("2026-03-02T09:00", "2026-03-04T17:00", "2026-03-01T12:00", "closed until 2026-03-02T09:00+00:00"),
         ("2026-03-02T09:00", "2026-03-04T17:00", "2026-03-03T03:00", "open until 2026-03-04T17:00+00:00"),
-        ("2026-03-02T09:00Z", "2026-03-04T17:00:00+00:00", "2026-03-04T17:00", "closed for good"),
+        ("2026-03-02T09:00Z", "2026-03-04T17:00:00+00:00", "2026-03-04T17:00", "closed permanently"),
         ("2026-03-02T09:00-05:00", None, "2026-03-02T13:00", "closed until 2026-03-02T14:00+00:00"),
-        ("2026-03-02 09:00", None, "2026-03-02T13:00", "open for good"),
+        ("2026-03-02 09:00", None, "2026-03-02T13:00", "open permanently"),
         ("0001-01-01T00:00", "9999-12-31T23:59:59", "2026-03-02T13:00", "open until 9999-12-31T23:59+00:00"),
         ("2026-03-02T09:00", "17:00", "2026-03-01T12:00", "closed until 2026-03-02T09:00+00:00"),
         ("2026-03-02T19:00", "17:00", "2026-03-01T12:00", "closed until 2026-03-03T00:00+00:00"),
         ("09:00", "2026-03-04T12:00", "2026-03-04T10:00", "open until 2026-03-04T12:00+00:00"),
         ("09:00", "2026-03-04T08:00", "2026-03-03T10:00", "open until 2026-03-04T00:00+00:00"),
-        ("09:00", "2026-03-04T09:00", "2026-03-04T03:00", "closed for good"),
+        ("09:00", "2026-03-04T09:00", "2026-03-04T03:00", "closed permanently"),
     ],
 )
 def test_date_times_bound_the_campaign(start: str, end: str | None, now: str, expected: str) -> None:

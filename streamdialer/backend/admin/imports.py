@@ -1,4 +1,4 @@
-"""The import of a file in the browser: a preview row by row, then the same again for good.
+"""The import of a file in the browser: a preview row by row, then the same again permanently.
 
 The rows go through the same reader as `streamdialer contact import`. A row that cannot be used is skipped, and the
 preview says why.

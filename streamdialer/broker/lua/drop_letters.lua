@@ -1,4 +1,4 @@
--- Deletes dead letters for good.
+-- Deletes dead letters permanently.
 -- KEYS 1 dead letters, 2 their index, 3 their sizes
 -- ARGV ids
 -- Returns how many there were

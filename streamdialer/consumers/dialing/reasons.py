@@ -42,8 +42,8 @@ REASONS: Final[dict[str, ReasonText]] = {
         "look at the memory, the disk and the replicas of the Redis server: `streamdialer doctor`",
     ),
     "registry_outdated": ReasonText(
-        "a register of numbers that must not be called was not asked lately enough for the rule pack",
-        "ask it, and `streamdialer dnc import FILE --source NAME --asked DATE`; where the register is not for these "
+        "a registry of numbers that must not be called was not asked lately enough for the rule pack",
+        "ask it, and `streamdialer dnc import FILE --source NAME --asked DATE`; where the registry is not for these "
         "calls, choose a pack without it",
     ),
     "window_closed": ReasonText(
@@ -143,7 +143,7 @@ LIMITS: Final[dict[str, ReasonText]] = {
     "agents_shared": ReasonText(
         "the other free agents belong to the other campaigns of the queue", "raise its `weight`"
     ),
-    "batch": ReasonText("one tick places no more; the next one follows at once", ""),
+    "batch": ReasonText("one tick places no more; the next one follows immediately", ""),
     "caller_ids": ReasonText(
         "each of its caller ids has had its calls of the day",
         "wait for the next day, add `caller_ids`, or raise `caller_id_daily_cap`",

@@ -86,7 +86,7 @@ class Omnidialer:
         self._over_in_a_row = self._over_in_a_row + 1 if self._drop_rate >= limit else 0
         if self._over_in_a_row >= THROTTLE_AFTER:
             self._is_throttled = True
-        elif self._drop_rate <= THROTTLE_UNTIL * limit:
+        elif self._drop_rate < THROTTLE_UNTIL * limit:
             self._is_throttled = False
 
     def _factor(self, limit: float) -> float:

@@ -1,5 +1,7 @@
 """Simulated telephones and agents for a real backend and a real Redis: `serve --simulate-telephones`.
 
+Alone: `python -m streamdialer.simulation.servers.telephones '{"port": 8001, "speed": 10}'`.
+
 The campaigns are those that are active in Redis; the backend says which queue each one has. Every queue gets agents of
 its own, who are always logged in. As an event source does, the telephones list the calls that are up and the agents of
 each queue.
@@ -131,6 +133,7 @@ async def serve_telephones(settings: Settings, options: TelephoneOptions) -> Non
             Backend(settings) as backend,
             CallCentre(world, settings.redis_url, speed=options.speed, config=config, keys=keys) as centre,
         ):
+            log.info("the simulated telephones take calls", extra={"url": centre.dialer_api.url})
             await Telephones(centre, backend, ActiveCampaigns(client, keys), options.agents).run()
     finally:
         await client.aclose()

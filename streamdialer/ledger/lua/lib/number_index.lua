@@ -43,7 +43,7 @@ local function apply_contact_data(contact, record, call, dnc_list, pending_dnc, 
   if data.dnc or since_and_why or is_suppressed(dnc_list, record) then record.dnc = true end
 end
 
--- Takes a contact out of dialing for good. A call that is up goes on and ends as do_not_call. Saves the
+-- Takes a contact out of dialing permanently. A call that is up goes on and ends as do_not_call. Saves the
 -- record.
 local function suppress(contact, record)
   if record.dnc then return end
