@@ -15,6 +15,7 @@ import httpx
 import msgspec
 from dotenv import dotenv_values
 
+from streamdialer.config.ami_urls import parse_ami_urls
 from streamdialer.config.loading import environment_of
 from streamdialer.config.private_file import write_private
 from streamdialer.config.settings import NAMES
@@ -60,6 +61,13 @@ class OneMachine(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def backend_url(self) -> str:
         return f"http://{HOST}:{self.backend_port}"
+
+    @property
+    def telephones(self) -> str:
+        """Who rings, in words."""
+        if not self.asterisk_url:
+            return "simulated, nobody is called"
+        return ", ".join(f"Asterisk at {each.name}" for each in parse_ami_urls(self.asterisk_url))
 
     @property
     def dashboard_url(self) -> str:
@@ -121,9 +129,11 @@ def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
 
     async def dashboard_is_ready() -> None:
         await _wait_until_it_answers("the dashboard", machine.dashboard_url)
+        machine.say(f"telephones: {machine.telephones}")
         machine.say(f"commands: run them in {machine.folder}, such as `streamdialer top`")
 
     backend = ("backend", "--host", HOST, "--port", str(machine.backend_port), "--data", str(machine.folder))
+    backend = (*backend, "--has-dialer")
     dashboard = ("dashboard", "--host", HOST, "--port", str(machine.dashboard_port))
     if machine.simulated_telephones is None:
         telephones = program("asterisk", 2, "asterisk")
