@@ -41,8 +41,8 @@ def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT. Django's settings must be in the environment.
 
-    `on_ready` is called when the database is there. `has_dialer`: the dialer has its log-in without a person. Raises CannotBeDone for a database of a newer version, and
-    Unreachable for one that cannot be reached.
+    `on_ready` is called when the database is there. `has_dialer`: the dialer gets its log-in without a person. Raises
+    CannotBeDone for a database of a newer version, and Unreachable for one that cannot be reached.
     """
     os.environ["DJANGO_SETTINGS_MODULE"] = "streamdialer.backend.settings"
     os.umask(0o077)

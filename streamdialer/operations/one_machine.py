@@ -132,8 +132,8 @@ def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
         machine.say(f"telephones: {machine.telephones}")
         machine.say(f"commands: run them in {machine.folder}, such as `streamdialer top`")
 
-    backend = ("backend", "--host", HOST, "--port", str(machine.backend_port), "--data", str(machine.folder))
-    backend = (*backend, "--has-dialer")
+    where = ("--host", HOST, "--port", str(machine.backend_port), "--data", str(machine.folder))
+    backend = ("backend", *where, "--has-dialer")
     dashboard = ("dashboard", "--host", HOST, "--port", str(machine.dashboard_port))
     if machine.simulated_telephones is None:
         telephones = program("asterisk", 2, "asterisk")

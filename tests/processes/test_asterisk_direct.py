@@ -310,6 +310,40 @@ async def test_an_asterisk_that_stands_still_costs_no_call_and_repeats_none(
     assert await client.xlen("dialer:dead") == 0
 
 
+async def test_who_has_answered_while_nothing_watched_is_not_called_again(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
+) -> None:
+    """The producer is away from before the calls until after their ends. Each has another end."""
+    talk, left, machine = "573940005", "573941005", "573942006"
+    platform = Platform([talk], max_retries=3, retry_delay=1)
+    platform.add(2, [left], max_retries=3, retry_delay=1, queue_name="nobody")
+    platform.add(3, [machine], max_retries=3, retry_delay=1, amd=True)
+    settings = {**DIRECT, "ASTERISK_AMI_URL": asterisk.url}
+    written = Written(client)
+    async with platform.serving():
+        settings["BACKEND_URL"] = platform.url
+        with process(own_server.url, tmp_path, "asterisk", **settings):
+            await eventually(lambda: written.all("source_live"))
+        with (
+            process(own_server.url, tmp_path, "consume", **settings),
+            process(own_server.url, tmp_path, "tick", **settings),
+        ):
+            for campaign in platform.campaigns:
+                await client.hset(f"campaign:{campaign}", "status", "active")
+            await eventually(
+                lambda: all(asterisk.seen_by(number)[-1:] == ["END BYE"] for number in (talk, left, machine)),
+                within_s=30,
+                what="the ends of all calls",
+            )
+            assert await written.all("call_answered", "call_completed", "call_abandoned") == []
+            with process(own_server.url, tmp_path, "asterisk", **settings):
+                await eventually(lambda: platform.is_over, within_s=30, what="all contacts are final")
+    ends = {number: contact["status"] for number, contact in platform.contacts.items()}
+    assert ends == {talk: "completed", left: "abandoned", machine: "machine"}
+    assert called(asterisk, [talk, left, machine]) == Counter([talk, left, machine])
+    assert await client.xlen("dialer:dead") == 0
+
+
 async def test_calls_that_are_taken_back_stop_ringing_and_are_no_attempts(
     asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
 ) -> None:
