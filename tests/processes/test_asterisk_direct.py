@@ -187,6 +187,38 @@ async def test_what_a_campaign_wants_of_machines_happens(
     assert await client.xlen("dialer:dead") == 0
 
 
+async def test_an_agentless_campaign_plays_its_message_and_the_dialplan_gets_what_the_contact_has(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
+) -> None:
+    """The first contact names its own message; no agent is free, and no queue is named."""
+    own, usual = wanted = ["573950006", "573950016"]
+    agentless = {"dial_mode": "agentless", "slots": 20, "queue_name": None, "caller_id": "5716001111"}
+    platform = Platform(wanted, agents=(), **agentless)
+    platform.contacts[own]["custom_data"] = {"MESSAGE": "sd/offer", "name": 'Ana, "la jefa"', "debt": 5}
+    channel = dict[str, str]()
+
+    def is_talking() -> bool:
+        rows = [each for each in asterisk.variables_of_channels() if each.get("MESSAGE") == "sd/offer"]
+        channel.update(rows[0] if rows else {})
+        return bool(rows)
+
+    async with platform.serving(), dialing(own_server.url, asterisk.url, platform, tmp_path):
+        await eventually(is_talking, within_s=30)
+        await eventually(lambda: platform.is_over, within_s=60, what="the end of both calls")
+        shown = await says(own_server.url, "outcomes", "--json")
+    assert {name: channel[name] for name in ("name", "debt")} == {"name": 'Ana, "la jefa"', "debt": "5"}
+    assert (channel["SD_AGENTLESS"], channel["CONTACT_ID"], channel["CAMPAIGN_ID"]) == ("1", own, "1")
+    assert channel["ATTEMPT_ID"] in shown
+    for number, seconds in ((own, 3), (usual, 1)):
+        seen = dict(each.partition(" ")[::2] for each in asterisk.seen_by(number))
+        assert seen["FROM"] == "5716001111"
+        assert float(seen["HEARD"]) == pytest.approx(seconds, abs=0.2)
+    assert {contact["status"] for contact in platform.contacts.values()} == {"completed"}
+    assert called(asterisk, wanted) == Counter(wanted)
+    assert await client.hget("campaign:1", "abandoned") in (None, "0")
+    assert await client.xlen("dialer:dead") == 0
+
+
 async def test_neither_a_number_nor_a_value_sets_a_variable(asterisk: RealAsterisk) -> None:
     number, note = "5733000002", "a,EVIL=1"
     async with gateway(asterisk.url) as direct, calling(asterisk) as caller:
