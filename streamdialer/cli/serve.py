@@ -49,13 +49,15 @@ def serve(
     from streamdialer.config.ami_urls import AMI_URL_FORMS
     from streamdialer.consumers.supervisor import Supervisor
     from streamdialer.observability.logs import set_up_logging
-    from streamdialer.operations.one_machine import OneMachine, prepared
+    from streamdialer.operations.one_machine import OneMachine, is_written_by_serve, prepared
 
     for missing in (how_to_install_backend(), how_to_install_dashboard()):
         if missing is not None:
             raise SettingsError(missing)
     overrides = {"backend_data": data and str(data), "asterisk_ami_url": asterisk}
-    loaded = loading.load({**ctx.obj, **overrides})
+    # A `.env` of an earlier run is not the user's: simulated telephones have other settings than Asterisk.
+    reads_file = not is_written_by_serve(Path(".env"))
+    loaded = loading.load({**ctx.obj, **overrides}, reads_file=reads_file)
     if bool(loaded.settings.asterisk_ami_url) == simulate_telephones:
         raise SettingsError(
             f"serve takes one of two: --simulate-telephones, or --asterisk (or ASTERISK_AMI_URL), {AMI_URL_FORMS}"

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import pytest
@@ -192,7 +192,7 @@ async def test_an_agentless_campaign_plays_its_message_and_the_dialplan_gets_wha
 ) -> None:
     """The first contact names its own message; no agent is free, and no queue is named."""
     own, usual = wanted = ["573950006", "573950016"]
-    agentless = {"dial_mode": "agentless", "slots": 20, "queue_name": None, "caller_id": "5716001111"}
+    agentless: dict[str, Any] = {"dial_mode": "agentless", "slots": 20, "queue_name": None, "caller_id": "5716001111"}
     platform = Platform(wanted, agents=(), **agentless)
     platform.contacts[own]["custom_data"] = {"MESSAGE": "sd/offer", "name": 'Ana, "la jefa"', "debt": 5}
     channel = dict[str, str]()
