@@ -192,7 +192,12 @@ async def test_an_agentless_campaign_plays_its_message_and_the_dialplan_gets_wha
 ) -> None:
     """The first contact names its own message; no agent is free, and no queue is named."""
     own, usual = wanted = ["573950006", "573950016"]
-    agentless: dict[str, Any] = {"dial_mode": "agentless", "slots": 20, "queue_name": None, "caller_id": "5716001111"}
+    agentless: dict[str, Any] = {
+        "dial_mode": "agentless",
+        "slots": 20,
+        "queue_name": None,
+        "caller_id": "5716001111",
+    }
     platform = Platform(wanted, agents=(), **agentless)
     platform.contacts[own]["custom_data"] = {"MESSAGE": "sd/offer", "name": 'Ana, "la jefa"', "debt": 5}
     channel = dict[str, str]()
