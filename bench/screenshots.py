@@ -47,7 +47,15 @@ def browser() -> Iterator[Browser]:
 
 
 def take(
-    browser: Browser, url: str, file: Path, *, path: str, width: int, language: str = "en", dark: bool = False
+    browser: Browser,
+    url: str,
+    file: Path,
+    *,
+    path: str,
+    width: int,
+    language: str = "en",
+    dark: bool = False,
+    whole: bool = True,
 ) -> None:
     context = browser.new_context(
         base_url=url,
@@ -61,7 +69,7 @@ def take(
     page.goto(path)
     page.wait_for_load_state("networkidle")
     say_how_wide(page, file)
-    page.screenshot(path=file, full_page=True)
+    page.screenshot(path=file, full_page=whole)
     context.close()
 
 
@@ -87,7 +95,9 @@ def main() -> None:
             take(chromium, options.url, IMAGES / "dashboard-campaigns.png", path="/", width=1440)
             dark = IMAGES / "dashboard-campaign-dark.png"
             take(chromium, options.url, dark, path="/campaigns/1", width=1440, dark=True)
-            take(chromium, options.url, IMAGES / "dashboard-phone.png", path="/agents", width=390)
+            take(
+                chromium, options.url, IMAGES / "dashboard-phone.png", path="/agents", width=390, whole=False
+            )
             return
         options.folder.mkdir(parents=True, exist_ok=True)
         for name, path in PAGES.items():
