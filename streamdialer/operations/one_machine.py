@@ -158,7 +158,7 @@ def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
     else:
         telephones = python("telephones", 2, *machine.simulated_telephones(telephones_port))
     return [
-        program("backend", 1, *backend, wait_ready=backend_is_ready),
+        program("backend", 1, *backend, wait_ready=backend_is_ready, must_start=True),
         telephones,
         program("tick", 3, "tick"),
         *(
