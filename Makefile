@@ -90,6 +90,7 @@ docs: .venv/.dev
 flame: ARGS = events
 flame: .venv/.dev
 	$(BIN)/python -m bench.flame $(ARGS)
+
 # Not a part of `check`: it needs the internet, and the servers of others.
 links: .venv/.dev
 	$(BIN)/python -m bench.external_links

@@ -36,11 +36,13 @@ def serve(
     folder: Path,
     say: Callable[[str], None],
     on_ready: Callable[[], None] = lambda: None,
+    *,
+    has_dialer: bool = False,
 ) -> None:
     """Serves until SIGTERM or SIGINT. Django's settings must be in the environment.
 
-    `on_ready` is called when the database is there. Raises CannotBeDone for a database of a newer version, and
-    Unreachable for one that cannot be reached.
+    `on_ready` is called when the database is there. `has_dialer`: the dialer gets its log-in without a person. Raises
+    CannotBeDone for a database of a newer version, and Unreachable for one that cannot be reached.
     """
     os.environ["DJANGO_SETTINGS_MODULE"] = "streamdialer.backend.settings"
     os.umask(0o077)
@@ -48,7 +50,8 @@ def serve(
         django.setup()
         call_command("check", stdout=io.StringIO())
         first = _prepare_database(folder)
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a busy backend is no news per request
+    for name in ("waitress.queue", "django.request"):  # neither a busy backend nor an expired token is news
+        logging.getLogger(name).setLevel(logging.ERROR)
     application = get_wsgi_application()
     server = waitress.create_server(
         application,
@@ -67,10 +70,8 @@ def serve(
     say(f"pages:   {url}/admin/")
     if first is not None:
         say(f"log in as {first.name} with the password {first.password} (shown only now)")
-        say(
-            f"the dialer's log-in is in {folder / 'dialer.env'}: add it to the dialer's .env"
-            " (`streamdialer serve` does so itself)"
-        )
+        if not has_dialer:
+            say(f"the dialer's log-in is in {folder / 'dialer.env'}: add it to the dialer's .env")
     on_ready()
     signal.signal(signal.SIGTERM, _stop)
     server.run()

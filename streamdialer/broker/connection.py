@@ -332,6 +332,8 @@ async def ping(client: Redis, url: str) -> None:
             f"Redis at {mask_url(url)}: no sentinel answers and knows the service; is REDIS_URL right?"
         ) from error
     except (RedisError, RedisClusterException, OSError) as error:
+        if str(error).startswith("MISCONF"):
+            return  # a full disk: it answers whatever only reads
         if "NOAUTH" in str(error) or "HELLO must be called" in str(error):
             raise Unreachable(f"Redis at {mask_url(url)} wants a password: put it into REDIS_URL") from error
         if isinstance(error, AuthenticationError):

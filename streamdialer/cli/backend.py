@@ -31,6 +31,7 @@ def backend(
         Path | None,
         typer.Option(help="Folder of the database and the secret key; overrides STREAMDIALER_BACKEND_DATA."),
     ] = None,
+    has_dialer: Annotated[bool, typer.Option("--has-dialer", hidden=True)] = False,
 ) -> None:
     """Serve campaigns, lists and contacts, with pages to administer them. Needs the extra `backend`."""
     from streamdialer.config import loading
@@ -44,7 +45,8 @@ def backend(
     os.environ[NAMES["backend_data"]] = settings.backend_data  # where Django's settings read it
     from streamdialer.backend.server import serve
 
-    serve(host, port, Path(settings.backend_data).absolute(), echo, lambda: _keep_rows(settings))
+    folder = Path(settings.backend_data).absolute()
+    serve(host, port, folder, echo, lambda: _keep_rows(settings), has_dialer=has_dialer)
 
 
 def _keep_rows(settings: Settings) -> None:

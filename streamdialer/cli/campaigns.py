@@ -17,7 +17,7 @@ from streamdialer.cli.common import (
     print_text,
     with_redis,
 )
-from streamdialer.model import wire_id
+from streamdialer.model import has_agents, wire_id
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -49,12 +49,17 @@ def list_campaigns(ctx: typer.Context, as_json: AsJson = False) -> None:
     columns += [f"#{name.removesuffix('_calls').replace('_', ' ')}" for name in TOTALS]
     cells = [
         (
-            *(row.campaign_id, row.status, row.queue, row.ready, row.deferred),
+            *(row.campaign_id, row.status, _queue_of(row), row.ready, row.deferred),
             *(row.live_calls, row.connected_calls, *row.totals.values()),
         )
         for row in rows
     ]
     print_rows(rows, columns, cells, as_json=as_json)
+
+
+def _queue_of(row: CampaignRow) -> str:
+    """For people: an agentless campaign has none."""
+    return row.queue if has_agents(row.queue) else ""
 
 
 @commands.command(epilog="Example: streamdialer campaign show 1")
@@ -72,8 +77,8 @@ def show(ctx: typer.Context, campaign: CampaignId, as_json: AsJson = False) -> N
             ("campaign", row.campaign_id),
             ("status", f"{row.status} (by itself: {row.auto_paused})" if row.auto_paused else row.status),
             ("started at", detail.public.get("started_at", "")),
-            ("queue", row.queue),
-            ("agents", f"{detail.agents_free} free, {detail.agents_busy} busy" if row.queue else ""),
+            ("queue", _queue_of(row)),
+            ("agents", f"{detail.agents_free} free, {detail.agents_busy} busy" if _queue_of(row) else ""),
             (
                 "contacts",
                 f"{row.ready} ready, {row.deferred} deferred, {row.previewing} previewing, "

@@ -93,8 +93,10 @@ def import_file(
     )
     for line in first_bad:
         echo(f"line {line.line}: {line.problem}: {line.text}")
-    if first_bad and bad:
+    if bad and first_bad:
         echo(f"all bad lines are in {bad}")
+    elif more := int(document["bad"]) - len(first_bad):
+        echo(f"{more} more (--bad FILE writes all bad lines to a file)")
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -111,7 +113,7 @@ def _split(text: str) -> tuple[str, str]:
 
 def _shown(value: Any) -> Any:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {count}" for name, count in value.items()) or "none"
+        return ", ".join(f"{name} {count}" for name, count in value.items()) or 0
     return value
 
 

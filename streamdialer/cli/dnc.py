@@ -140,6 +140,8 @@ def import_file(
 
     settings = load_settings(ctx, country=country)
     query = _read_query(registry, asked)
+    if is_empty and query is None:
+        raise SettingsError("--empty: needs --source and --asked")
     first_bad: list[BadLine] = []
     with ExitStack() as stack:
         try:
@@ -166,6 +168,8 @@ def import_file(
             run_async(_record_query, settings, query)  # none of the numbers that were asked for is registered
             echo(f"the query of {query.registry} on {asked.strip()} is recorded: no numbers")
             return
+        if is_empty:
+            raise CannotBeDone(f"--empty: {file} has rows with values; nothing is imported")
         report = stack.enter_context(progress("importing numbers", sheet.size or None))
         result = run_async(
             _import,

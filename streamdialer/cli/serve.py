@@ -15,6 +15,7 @@ from streamdialer.errors import SettingsError
 
 if TYPE_CHECKING:
     from streamdialer.config.loading import LoadedSettings
+    from streamdialer.consumers.supervisor import Supervisor
 
 commands = typer.Typer()
 
@@ -48,13 +49,15 @@ def serve(
     from streamdialer.config.ami_urls import AMI_URL_FORMS
     from streamdialer.consumers.supervisor import Supervisor
     from streamdialer.observability.logs import set_up_logging
-    from streamdialer.operations.one_machine import OneMachine, prepared
+    from streamdialer.operations.one_machine import OneMachine, is_written_by_serve, prepared
 
     for missing in (how_to_install_backend(), how_to_install_dashboard()):
         if missing is not None:
             raise SettingsError(missing)
     overrides = {"backend_data": data and str(data), "asterisk_ami_url": asterisk}
-    loaded = loading.load({**ctx.obj, **overrides})
+    # A `.env` of an earlier run is not the user's: simulated telephones have other settings than Asterisk.
+    reads_file = not is_written_by_serve(Path(".env"))
+    loaded = loading.load({**ctx.obj, **overrides}, reads_file=reads_file)
     if bool(loaded.settings.asterisk_ami_url) == simulate_telephones:
         raise SettingsError(
             f"serve takes one of two: --simulate-telephones, or --asterisk (or ASTERISK_AMI_URL), {AMI_URL_FORMS}"
@@ -62,13 +65,14 @@ def serve(
     if speed != 1 and not simulate_telephones:
         raise SettingsError("--speed: needs --simulate-telephones")
     level = "WARNING" if loaded.origin["log_level"] == "default" else loaded.settings.log_level
-    set_up_logging(level, loaded.settings.log_format)
+    log_format = "text" if loaded.origin["log_format"] == "default" else loaded.settings.log_format
+    set_up_logging(level, log_format)
     machine = OneMachine(
         folder=Path(loaded.settings.backend_data).absolute(),
         replicas=replicas,
         dashboard_port=port,
         backend_port=backend_port,
-        settings=_given(loaded) | {"log_level": level},
+        settings=_given(loaded) | {"log_level": level, "log_format": log_format},
         say=echo,
         asterisk_url=loaded.settings.asterisk_ami_url,
         simulated_telephones=_simulated_telephones(agents, speed) if simulate_telephones else None,
@@ -76,7 +80,20 @@ def serve(
     )
     with prepared(machine) as programs:
         supervisor = Supervisor(programs, shutdown_timeout_s=loaded.settings.shutdown_timeout_s)
-        anyio.run(supervisor.serve)
+        anyio.run(_serve, supervisor)
+
+
+async def _serve(supervisor: Supervisor) -> None:
+    async with anyio.create_task_group() as telling:
+        telling.start_soon(_say_stopping, supervisor)
+        await supervisor.serve()
+        telling.cancel_scope.cancel()
+    echo("stopped: the next start goes on from here")
+
+
+async def _say_stopping(supervisor: Supervisor) -> None:
+    await supervisor.wait_stopping()
+    echo("stopping: no new calls")
 
 
 def _simulated_telephones(agents: int, speed: float) -> Callable[[int], list[str]]:

@@ -51,14 +51,15 @@ def load(
     *,
     environ: Mapping[str, str] | None = None,
     directory: Path | None = None,
+    reads_file: bool = True,
 ) -> LoadedSettings:
     """Effective settings; `overrides` are options by field name, where None and "" mean not given.
 
-    `directory` is where `.env` may be (the working directory). Raises SettingsError for the first value that cannot be
-    used, and for a `STREAMDIALER_…` name that does not exist.
+    `directory` is where `.env` may be (the working directory); without `reads_file` it is not read. Raises
+    SettingsError for the first value that cannot be used, and for a `STREAMDIALER_…` name that does not exist.
     """
     environment = os.environ if environ is None else environ
-    file = _read_dotenv((directory or Path.cwd()) / ".env")
+    file = _read_dotenv((directory or Path.cwd()) / ".env") if reads_file else {}
     _refuse_unknown(environment, "the environment")
     _refuse_unknown(file, ".env")
     secrets = _read_secret_files(environment)

@@ -24,6 +24,7 @@ from anyio.abc import Process
 
 from streamdialer.config.settings import NAMES
 from streamdialer.consumers.child_process import with_parent_death_signal
+from streamdialer.errors import CannotBeDone
 from streamdialer.observability.health import BEAT_S
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,8 @@ MIN_PAUSE_S: Final = 0.5
 MAX_PAUSE_S: Final = 30.0
 MARGIN_S: Final = 3.0
 """Beyond the shutdown timeout, before children of one rank are killed."""
+REFUSALS: Final = (1, 2)
+"""Exit codes: it could not be done; wrong usage or settings."""
 CHECK_INTERVAL_S: Final = BEAT_S
 STUCK_CHECKS: Final = 15
 """After so many checks without a change; not seconds, because this process may have been stopped as well."""
@@ -57,6 +60,8 @@ class Program(msgspec.Struct, frozen=True, kw_only=True):
     rank: int = 0
     wait_ready: Callable[[], Awaitable[None]] = _is_ready
     """Returns when programs of a higher rank can start; what it raises ends the supervisor."""
+    must_start: bool = False
+    """When it refuses to start (exit code 1 or 2, before it is ready), it is not tried again: the supervisor ends."""
 
 
 def pause_s(failures: int) -> float:
@@ -82,13 +87,18 @@ class Supervisor:
         self._ended: dict[str, anyio.Event] = {}
         """Of the programs that were started."""
         self._folder = Path()
+        self._ready = set[str]()
+        """The programs that have been ready."""
         self._stopping = anyio.Event()
 
     async def wait_stopping(self) -> None:
         await self._stopping.wait()
 
     async def serve(self) -> None:
-        """Returns when every child has ended after a signal; raises what `wait_ready` of a program raises."""
+        """Returns when every child has ended after a signal; raises what `wait_ready` of a program raises.
+
+        Raises CannotBeDone when a program that must start refuses to.
+        """
         with (
             tempfile.TemporaryDirectory(prefix="streamdialer-") as folder,
             anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals,
@@ -121,6 +131,7 @@ class Supervisor:
             waiting.start_soon(give_up)
             for program in programs:
                 await program.wait_ready()
+                self._ready.add(program.name)
             waiting.cancel_scope.cancel()
 
     async def _stop_on(self, signals: AsyncIterator[signal.Signals]) -> None:
@@ -187,6 +198,8 @@ class Supervisor:
             code = await self._run_once(program)
             if self._stopping.is_set():
                 return
+            if program.must_start and code in REFUSALS and program.name not in self._ready:
+                raise CannotBeDone(f"the {program.name} does not start; the lines above say why")
             lived_s = anyio.current_time() - started
             failures = failures + 1 if code != 0 and lived_s < QUICK_EXIT_S else 0
             wait_s = pause_s(failures)

@@ -76,6 +76,10 @@ class Formatting(msgspec.Struct, frozen=True):
         days = round(seconds / 86_400)
         return self.words(Phrase.counted("{number} day", "{number} days", days))
 
+    def lasting(self, seconds: float | None) -> str:
+        """The same in whole seconds at least, of what people do."""
+        return self.age(None if seconds is None else max(1, seconds))
+
     def size(self, size_bytes: float | None) -> str:
         """84 MB"""
         return EMPTY if size_bytes is None else f"{self.number(size_bytes / 1_000_000)} MB"
@@ -163,6 +167,7 @@ FILTERS: Final = {
             "number",
             "percent",
             "age",
+            "lasting",
             "size",
             "clock",
             "when",

@@ -108,4 +108,4 @@ def _address_line(host: str, port: int, sessions: Sessions) -> str:
         if sessions.require_login
         else "no log-in: every user of this machine is an operator"
     )
-    return f"Dashboard: http://{shown}:{port}/ ({users})"
+    return f"dashboard: http://{shown}:{port}/ ({users})"

@@ -37,6 +37,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     """Every form carries it; another site's page cannot know it."""
 
     @property
+    def is_anonymous(self) -> bool:
+        return self.login is ANONYMOUS
+
+    @property
     def may_act(self) -> bool:
         return self.login.role == "operator"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
@@ -33,6 +34,8 @@ from streamdialer.observability.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
 log = logging.getLogger(__name__)
 
+_AND_ITS_URL: Final = re.compile(r" to host https?://\S+")
+"""In the words of the HTTP library, where ours name the URL already."""
 CONNECT_TIMEOUT_S: Final = 5.0
 """Longest wait for a connection, including the wait for a free connection of the pool."""
 KEEP_ALIVE_S: Final = 1.0
@@ -193,7 +196,7 @@ class Service:
         try:
             response = await self.send(method, path, query=query, body=body)
         except TRANSPORT_ERRORS as exc:
-            reason = one_line(str(exc) or type(exc).__name__)
+            reason = _AND_ITS_URL.sub("", one_line(str(exc) or type(exc).__name__))
             raise Unreachable(
                 f"{self.name}: {method} {self.url(path)} got no reply ({reason}); "
                 f"check {self.setting} and that the server is up"

@@ -28,9 +28,13 @@ class RefusedRow(msgspec.Struct, frozen=True):
 
 
 class BatchResult(msgspec.Struct, frozen=True):
+    refused: list[RefusedRow]
+
+
+class ListResult(msgspec.Struct, frozen=True):
     added: int
     duplicates: int
-    refused: list[RefusedRow]
+    """Numbers that the campaign had already, or that stand in the list twice."""
 
 
 class _New(msgspec.Struct, frozen=True):
@@ -96,8 +100,10 @@ class OwnBackend(Backend):
                 return
             offset += len(page.results)
 
-    async def finish_list(self, list_id: int, *, lines: int, bad: int) -> None:
-        await self._post(f"/api/lists/{list_id}/", {"lines": lines, "bad": bad}, method="PATCH")
+    async def finish_list(self, list_id: int, *, lines: int, bad: int) -> ListResult:
+        """What came of the list."""
+        counts = {"lines": lines, "bad": bad}
+        return self._read(await self._post(f"/api/lists/{list_id}/", counts, method="PATCH"), ListResult)
 
     async def contact_rows(self, campaign: str) -> AsyncIterator[list[dict[str, Any]]]:
         """All contacts of the campaign, page by page, each with its `last_outcome`.

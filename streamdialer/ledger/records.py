@@ -300,6 +300,8 @@ class AgentRecord(msgspec.Struct, frozen=True):
     """The state whose conversations are counted."""
     since_ms: float | None = field(default=None, name="sn")
     """Since when."""
+    before_guess_ms: float | None = field(default=None, name="gs")
+    """`since_ms` before the agent of the call was guessed."""
     talks: str = field(default="", name="hr")
     """`hour calls ms` for each of the last hours: conversations, and how long they lasted; ledger time."""
 

@@ -87,11 +87,15 @@ async def live_calls(
         pipe.zscore(keys.dialing(name), contact)
     answers: Any = await pipe.execute()
     records = [decode_contact(raw) if raw else None for raw in answers[::3]]
+    agentless = {normalise_id(each.campaign_id) for each in campaigns if not each.has_agents}
     attempts = [record.newest.id for record in records if record and record.newest]
     holders: Any = await client.hmget(keys.agent_calls, attempts) if attempts else []
     agents = dict(zip(attempts, holders, strict=True))
     calls = [
-        _live_call(campaign, contact, record, call, deadline, agents, now_ms + int(offset or 0))
+        _live_call(
+            *(campaign, contact, record, call, deadline, agents, now_ms + int(offset or 0)),
+            is_agentless=campaign in agentless,
+        )
         for (campaign, contact), record, call, deadline in zip(
             contacts, records, answers[1::3], answers[2::3], strict=True
         )
@@ -112,6 +116,8 @@ def _live_call(
     deadline: float | None,
     agents: dict[str, str | None],
     ledger_ms: int,
+    *,
+    is_agentless: bool,
 ) -> LiveCall | None:
     """None when the call has ended since its contact was found; `since` is ledger ms."""
     attempt = record.newest
@@ -120,7 +126,7 @@ def _live_call(
     agent = agents.get(attempt.id) or attempt.agent_at_answer or ""
     phase: Phase = "ringing" if attempt.state == "ringing" else "sent"
     if attempt.state == "answered":
-        phase = "talking" if agent or attempt.facts.by_machine else "waiting"
+        phase = "talking" if agent or attempt.facts.by_machine or is_agentless else "waiting"
     elif deadline is not None and deadline < ledger_ms:
         phase = "uncertain"
     data = _decode_call(call) if call else None

@@ -68,7 +68,8 @@ async def import_contacts(
     except* StreamdialerError as group:
         raise _first(group) from group
     report.defaulted = {field: count for field, count in reader.defaulted.items() if count}
-    await backend.finish_list(list_id, lines=report.lines, bad=report.bad)
+    result = await backend.finish_list(list_id, lines=report.lines, bad=report.bad)
+    report.added, report.duplicates = result.added, result.duplicates
     return report
 
 
@@ -108,8 +109,6 @@ async def _deliver(
         async for batch in receive:
             if batch.contacts:
                 result = await _patiently(backend, list_id, msgspec.json.encode(batch.contacts))
-                report.added += result.added
-                report.duplicates += result.duplicates
                 for refused in result.refused:
                     contact = batch.contacts[refused.row]
                     on_bad_line(BadLine(batch.lines[refused.row], refused.problem, contact.phone_number))
@@ -118,7 +117,7 @@ async def _deliver(
 
 
 async def _patiently(backend: OwnBackend, list_id: int, batch: bytes) -> BatchResult:
-    """Sends a batch again that got no answer: what it had added by then counts as duplicates."""
+    """Sends a batch again that got no answer: what it had added by then is not added twice."""
     for left in reversed(range(TRIES)):
         try:
             return await backend.add_contacts(list_id, batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ import httpx
 import msgspec
 from dotenv import dotenv_values
 
+from streamdialer.config.ami_urls import parse_ami_urls
 from streamdialer.config.loading import environment_of
 from streamdialer.config.private_file import write_private
 from streamdialer.config.settings import NAMES
@@ -29,6 +31,16 @@ PORT_TIMEOUT_S: Final = 15.0
 START_TIMEOUT_S: Final = 60.0
 CHECK_S: Final = 0.1
 MARK: Final = "# Written by `streamdialer serve` at each start, for commands that run in this folder."
+NOT_FOR_COMMANDS: Final = {
+    "log_level",
+    "log_format",
+    "health_file",
+    "health_port",
+    "backend_username",
+    "backend_password",
+    "backend_token",
+}
+"""Settings of the user that are for the programs alone, or of another backend."""
 RING_S: Final = 30.0
 """Seconds of life that a simulated telephone rings."""
 
@@ -52,7 +64,7 @@ class OneMachine(msgspec.Struct, frozen=True, kw_only=True):
     """Of simulated telephones: seconds of life per second."""
 
     def __post_init__(self) -> None:
-        if (existing := self.folder / ".env").exists() and MARK not in existing.read_text("utf-8", "replace"):
+        if (existing := self.folder / ".env").exists() and not is_written_by_serve(existing):
             raise CannotBeDone(
                 f"{existing} was not written by `streamdialer serve`, which writes one there: name another folder"
             )
@@ -62,8 +74,20 @@ class OneMachine(msgspec.Struct, frozen=True, kw_only=True):
         return f"http://{HOST}:{self.backend_port}"
 
     @property
+    def telephones(self) -> str:
+        """Who rings, in words."""
+        if not self.asterisk_url:
+            return "simulated, nobody is called"
+        return ", ".join(f"Asterisk at {each.name}" for each in parse_ami_urls(self.asterisk_url))
+
+    @property
     def dashboard_url(self) -> str:
         return f"http://{HOST}:{self.dashboard_port}"
+
+
+def is_written_by_serve(file: Path) -> bool:
+    """Whether the file of settings is there, and is one of ours."""
+    return file.is_file() and MARK in file.read_text("utf-8", "replace")
 
 
 @contextmanager
@@ -106,6 +130,7 @@ def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
     log_in = dict.fromkeys(
         ("backend_username", "backend_password", "backend_token"), ""
     )  # '': the folder's `.env`
+    fields["backend_data"] = str(machine.folder)
     environment = environment_of({**machine.settings, **fields, **log_in})
 
     def python(name: str, rank: int, *arguments: str, **more: Any) -> Program:
@@ -117,23 +142,26 @@ def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
 
     async def backend_is_ready() -> None:
         await _wait_until_it_answers("the backend", f"{machine.backend_url}/admin/login/")
-        ours = {NAMES[field]: value for field, value in fields.items()}
+        users = {field: machine.settings[field] for field in machine.settings.keys() - NOT_FOR_COMMANDS}
+        ours = {NAMES[field]: str(value) for field, value in {**users, **fields}.items()}
         login = dotenv_values(machine.folder / "dialer.env", interpolate=False)
-        lines = [MARK, *(f"{name}={value}" for name, value in {**ours, **login}.items()), ""]
+        lines = [MARK, *(env_line(name, value or "") for name, value in {**ours, **login}.items()), ""]
         write_private(machine.folder / ".env", "\n".join(lines))
 
     async def dashboard_is_ready() -> None:
         await _wait_until_it_answers("the dashboard", machine.dashboard_url)
+        machine.say(f"telephones: {machine.telephones}")
         machine.say(f"commands: run them in {machine.folder}, such as `streamdialer top`")
 
-    backend = ("backend", "--host", HOST, "--port", str(machine.backend_port), "--data", str(machine.folder))
+    where = ("--host", HOST, "--port", str(machine.backend_port), "--data", str(machine.folder))
+    backend = ("backend", *where, "--has-dialer")
     dashboard = ("dashboard", "--host", HOST, "--port", str(machine.dashboard_port))
     if machine.simulated_telephones is None:
         telephones = program("asterisk", 2, "asterisk")
     else:
         telephones = python("telephones", 2, *machine.simulated_telephones(telephones_port))
     return [
-        program("backend", 1, *backend, wait_ready=backend_is_ready),
+        program("backend", 1, *backend, wait_ready=backend_is_ready, must_start=True),
         telephones,
         program("tick", 3, "tick"),
         *(
@@ -142,6 +170,14 @@ def _programs(machine: OneMachine, redis_url: str) -> list[Program]:
         ),
         program("dashboard", 3, *dashboard, wait_ready=dashboard_is_ready),
     ]
+
+
+def env_line(name: str, value: str) -> str:
+    """A line of `.env`; the value is quoted when it has to be."""
+    if re.fullmatch(r"[\w@%+=:,./?&~{}\[\]-]*", value):
+        return f"{name}={value}"
+    quoted = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"{name}='{quoted}'"
 
 
 async def _wait_until_it_answers(what: str, url: str) -> None:

@@ -9,14 +9,23 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import redis as blocking
+from anyio.to_thread import run_sync
 from dotenv import dotenv_values
 
+from streamdialer.errors import Unreachable
+from streamdialer.gateways.own_backend import BatchResult
+from streamdialer.gateways.own_backend import OwnBackend as Gateway
+from streamdialer.operations import contact_import
+from streamdialer.operations.list_file.columns import find_columns
+from streamdialer.operations.list_file.contacts import FileReader
+from streamdialer.operations.list_file.sheet import open_sheet
 from streamdialer.simulation.embedded_redis import EmbeddedServer
 from tests.support.contract_sides import next_number
 from tests.support.own_backend import OwnBackend
@@ -128,6 +137,33 @@ def test_two_imports_at_once_add_each_number_once(backend: OwnBackend, campaign:
     assert sum(report["added"] for report in reports) == len(numbers)
     with backend.client() as client:
         assert client.get(f"/api/contacts/?campaign_id={campaign}").json()["count"] == len(numbers)
+
+
+async def test_a_batch_whose_answer_is_lost_is_counted_once(
+    backend: OwnBackend, campaign: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact_import, "PAUSE_S", 0.01)
+    rows = [next_number()[3:] for _ in range(5)]
+    lost = [True]
+
+    class Forgetful(Gateway):
+        async def add_contacts(self, list_id: int, batch: bytes) -> BatchResult:
+            result = await super().add_contacts(list_id, batch)
+            if lost:
+                lost.clear()
+                raise Unreachable("the answer is lost")
+            return result
+
+    text = "\n".join(["celular", *rows, rows[0], "falta"])
+    with open_sheet(BytesIO(text.encode())) as sheet:
+        reader = FileReader(find_columns(sheet, "CO", {}), "CO")
+        async with Forgetful(await run_sync(lambda: backend.settings)) as gateway:
+            report = await contact_import.import_contacts(
+                *(gateway, str(campaign), "list.csv", sheet, reader),
+                on_bad_line=lambda _: None,
+                on_progress=lambda _: None,
+            )
+    assert (report.lines, report.added, report.duplicates, report.bad) == (7, 5, 1, 1)
 
 
 def test_it_shows_what_it_understood(backend: OwnBackend, campaign: int, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from streamdialer.config.settings import Settings
 from streamdialer.ledger.types import LoadRow
-from streamdialer.model import Agent
+from streamdialer.model import AGENTLESS_QUEUE, Agent
 from streamdialer.operations import agents_now as agents_module
 from streamdialer.operations.agents_now import HOUR_MS, AgentNow, agents_now
 from streamdialer.operations.calls_now import live_calls, newest_ended
@@ -137,6 +137,23 @@ async def test_the_page_of_agents(world: LedgerWorld, settings: Settings) -> Non
 
 
 # ---- calls ----
+
+
+async def test_in_an_agentless_campaign_nobody_waits_for_an_agent(
+    world: LedgerWorld, settings: Settings
+) -> None:
+    agentless = LedgerWorld(world.services, f"{AGENTLESS_QUEUE}1")
+    await agentless.open_campaign("1", contacts=2, agents=1)
+    call = await agentless.place_one()
+    await agentless.event("call_answered", call, call_id="a")
+    reading = await overview(world.services.scripts, world.keys)
+    (live,) = await live_calls(world.client, world.keys, reading.campaigns, reading.at)
+    assert live.phase == "talking"
+    async with visiting(settings) as visitor:
+        page = (await visitor.get("/")).text
+    assert "without agents" in page
+    assert "Agents free" not in page
+    assert AGENTLESS_QUEUE not in page
 
 
 async def test_calls_that_are_up_and_those_that_ended(world: LedgerWorld, settings: Settings) -> None:

@@ -16,6 +16,7 @@ from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.gateways.ami.client import AmiClient
 from streamdialer.producers.asterisk import watch as watch_module
+from streamdialer.producers.asterisk.traces import trace_key
 from streamdialer.producers.asterisk.watch import watch
 from streamdialer.producers.asterisk.writing import EventWriter
 from tests.support.ami_asterisk import ScriptedAsterisk
@@ -257,3 +258,31 @@ async def test_two_producers_for_one_server_count_each_call_once(
     assert sorted(outcomes) == ["applied", "ended", "unchanged", "unchanged"]
     public = await world.public()
     assert (public["total_calls"], public["busy"], public["active_calls"]) == ("1", "1", "0")
+
+
+@pytest.mark.parametrize(
+    ("word", "events"),
+    [
+        ("completed", ["call_answered", "call_completed"]),
+        ("machine", ["call_answered", "call_completed"]),
+        ("abandoned", ["call_abandoned"]),
+    ],
+)
+async def test_how_a_call_ended_that_nothing_watched_is_said_before_the_list_of_calls(
+    asterisk: ScriptedAsterisk,
+    redis: Redis,
+    written: Events,
+    world: LedgerWorld,
+    word: str,
+    events: list[str],
+) -> None:
+    """A trace of another attempt with the same key says nothing."""
+    await world.open_campaign("1", contacts=2, agents=2)
+    attempt, other = await world.place_one(), await world.place_one()
+    asterisk.traces = {trace_key(attempt.id): f"{word} {attempt.id}", trace_key(other.id): f"{word} x"}
+    async with asterisk.running(), watching(asterisk, redis):
+        await written.until(1, "source_live")
+    told = [each for each in await written.all() if "agent" not in each["type"]]
+    assert [each["type"] for each in told] == [*events, "source_live"]
+    assert {each.get("attempt_id") for each in told[:-1]} == {attempt.id}
+    assert (told[-2].get("disposition") == "machine") is (word == "machine")

@@ -16,10 +16,15 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
+from streamdialer.broker.keys import Keys
 from streamdialer.errors import CannotBeDone
+from streamdialer.model import AGENTLESS_QUEUE, CampaignSettings
+from streamdialer.producers.active_campaigns import ActiveCampaigns
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from streamdialer.simulation.servers import dialer_api
 from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.servers.http import drop_connection, json_reply
+from streamdialer.simulation.servers.telephones import Telephones
 from streamdialer.simulation.world.build import build_world
 from streamdialer.simulation.world.config import CentreConfig
 from streamdialer.simulation.world.engine import World
@@ -47,6 +52,16 @@ async def open_centre(
 @pytest.fixture
 def opened(server: EmbeddedServer, redis: Redis) -> Open:
     return partial(open_centre, server)
+
+
+class SimulatedBackend:
+    """Knows these campaigns."""
+
+    def __init__(self, campaigns: dict[str, CampaignSettings]) -> None:
+        self._campaigns = campaigns
+
+    async def campaign(self, campaign: str) -> CampaignSettings:
+        return self._campaigns[campaign]
 
 
 def originate_body(contact: int = 1, timeout: float = 0.3) -> dict[str, Any]:
@@ -468,14 +483,50 @@ async def test_before_it_is_opened_it_has_no_url(server: EmbeddedServer) -> None
         _ = centre.backend.url
 
 
+@pytest.fixture
+async def beside_a_backend(redis: Redis, server: EmbeddedServer) -> AsyncIterator[CallCentre]:
+    config = CentreConfig(serves_backend=False, reply="immediate")
+    async with CallCentre(World(), server.url, config=config) as centre:
+        yield centre
+
+
 async def test_beside_a_real_backend_an_unknown_campaign_is_not_refused_for_good(
-    redis: Redis, server: EmbeddedServer
+    beside_a_backend: CallCentre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = CentreConfig(serves_backend=False)
-    async with (
-        CallCentre(World(), server.url, config=config) as centre,
-        httpx.AsyncClient(base_url=centre.dialer_api.url, trust_env=False) as http,
-    ):
+    monkeypatch.setattr(dialer_api, "KNOWN_WITHIN_S", 0.1)
+    centre = beside_a_backend
+    async with httpx.AsyncClient(base_url=centre.dialer_api.url, trust_env=False) as http:
         refused = await http.post("/calls/originate", json=originate_body())
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert (await http.get("/campaigns/1/stats")).json() == {"campaign_id": 1}
+
+
+async def test_a_call_waits_for_a_campaign_that_was_started_a_moment_ago(
+    beside_a_backend: CallCentre, redis: Redis
+) -> None:
+    """It is agentless: no list of agents is written for it."""
+    campaign = CampaignSettings(queue_name=f"{AGENTLESS_QUEUE}1", dial_mode="agentless", slots=1)
+    backend, active = SimulatedBackend({"1": campaign}), ActiveCampaigns(redis, Keys())
+    await redis.hset(Keys().campaign("1"), "status", "active")
+    telephones = Telephones(beside_a_backend, backend, active, agents=2)  # type: ignore[arg-type]  # all it asks for
+    url = beside_a_backend.dialer_api.url
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as http, anyio.create_task_group() as tasks:
+
+        async def know_it_later() -> None:
+            await anyio.sleep(0.1)
+            tasks.start_soon(telephones.run)
+
+        tasks.start_soon(know_it_later)
+        reply = await http.post("/calls/originate", json=originate_body())
+        assert reply.status_code == 200
+
+        async def types() -> set[str]:
+            entries: Any = await redis.xrange("dialer:events")
+            return {fields["type"] for _, fields in entries}
+
+        async def lists_calls() -> bool:
+            return "source_live" in await types()
+
+        await eventually(lists_calls)
+        tasks.cancel_scope.cancel()
+    assert await types() <= {"call_ringing", "call_answered", "source_live"}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import socket
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from dotenv import dotenv_values
 from typer.testing import CliRunner
 
 from streamdialer.cli import app
 from streamdialer.errors import CannotBeDone
 from streamdialer.operations import one_machine, redis_server
+from streamdialer.operations.one_machine import MARK, env_line
 from streamdialer.operations.redis_server import lasting_server
 from streamdialer.operations.session import free_port
 
@@ -65,6 +68,22 @@ def test_a_settings_file_of_yours_is_not_overwritten(tmp_path: Path) -> None:
         tmp_path, SIMULATED, code=1
     )
     assert (tmp_path / ".env").read_text() == "BACKEND_URL=http://mine\n"
+
+
+def test_settings_that_an_earlier_run_wrote_are_not_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of simulated telephones would make a telephone ring for a second only."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text(f"{MARK}\nASTERISK_AMI_URL=ami://user:secret@host\n")
+    assert "serve takes one of two" in refusal(tmp_path, code=2)
+
+
+@pytest.mark.parametrize(
+    "value", ["", "ami://u:s%23@h:5038?trunks=a", "a #b", "it's \\ one", "$HOME ñ", '"x"']
+)
+def test_a_setting_comes_out_of_the_file_as_it_was(value: str) -> None:
+    assert dotenv_values(stream=StringIO(env_line("NAME", value)), interpolate=False) == {"NAME": value}
 
 
 def test_a_server_of_an_earlier_run_that_does_not_end_is_named(

@@ -203,6 +203,8 @@ def test_an_answer_without_numbers_is_an_answer_when_a_person_says_so(
     assert db.hget("sd:server", "registry:rne") is None
     assert "is recorded: no numbers" in ok(run(*query, "--empty"))
     assert db.hget("sd:server", "registry:rne").endswith(" 0")
+    Path("none.txt").write_text("+573001234567\n", "utf-8")
+    refused(run(*query, "--empty"), 1, "--empty: none.txt has rows with values; nothing is imported")
 
 
 def test_an_answer_with_refused_lines_is_no_record(run: Run, db: Any) -> None:
@@ -219,6 +221,7 @@ def test_an_answer_with_refused_lines_is_no_record(run: Run, db: Any) -> None:
         (("--source", "rnee", "--asked", "2026-01-02"), "takes one of ctps, dnc, dncl, dncr, rne, rpo, tps"),
         (("--asked", "2026-01-02"), "source: got ''"),
         (("--source", "rne"), "asked: got ''"),
+        (("--empty",), "--empty: needs --source and --asked"),
         (("--source", "rne", "--asked", "yesterday"), "takes a date such as 2026-11-26"),
         (("--source", "rne", "--asked", "2099-01-01"), "not in the future"),
     ],

@@ -13,6 +13,7 @@ from streamdialer.broker.scripts import Script
 from streamdialer.consumers.services import Services
 from streamdialer.ledger import queues as queues_module
 from streamdialer.ledger.agent_queues import AgentQueues
+from streamdialer.ledger.records import AgentRecord
 from streamdialer.model import Agent
 from tests.support.ledger_fixture import LedgerWorld
 from tests.support.ledger_reader import move_clock
@@ -262,6 +263,12 @@ async def sales(services: Services) -> LedgerWorld:
     return world
 
 
+async def since(world: LedgerWorld, agent: str) -> float:
+    """Since when the agent is shown as it is."""
+    raw = await world.client.hget(world.keys.agents, agent)
+    return msgspec.json.decode(raw or "", type=AgentRecord).since_ms or 0
+
+
 async def free(world: LedgerWorld) -> set[str]:
     return set(map(str, await world.services.client.zrange(world.services.keys.queue_free("sales"), 0, -1)))
 
@@ -326,6 +333,8 @@ async def test_a_guess_moves_to_the_agent_who_turns_out_to_be_busy(sales: Ledger
     await sales.event("call_answered", await sales.place_one())
     (guessed,) = {"1", "2", "3"} - await free(sales)
     right = "1" if guessed != "1" else "2"
+    free_since = await since(sales, right)
+    assert await since(sales, guessed) > free_since
     if by == "event":
         await sales.agent_event(right, "busy")
     else:
@@ -333,6 +342,7 @@ async def test_a_guess_moves_to_the_agent_who_turns_out_to_be_busy(sales: Ledger
         rows = [Agent(name, "busy" if name == right else "available") for name in ("1", "2", "3")]
         await sales.services.queues.replace_agents("sales", rows, asked.ledger_ms)
     assert await free(sales) == {"1", "2", "3"} - {right}
+    assert await since(sales, guessed) == free_since, "it was free all the time"
     await sales.set_agents(3)
     assert await free(sales) == {"1", "2", "3"} - {right}, "one agent has the call that is up"
 

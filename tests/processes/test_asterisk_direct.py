@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import pytest
@@ -187,6 +187,43 @@ async def test_what_a_campaign_wants_of_machines_happens(
     assert await client.xlen("dialer:dead") == 0
 
 
+async def test_an_agentless_campaign_plays_its_message_and_the_dialplan_gets_what_the_contact_has(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
+) -> None:
+    """The first contact names its own message; no agent is free, and no queue is named."""
+    own, usual = wanted = ["573950006", "573950016"]
+    agentless: dict[str, Any] = {
+        "dial_mode": "agentless",
+        "slots": 20,
+        "queue_name": None,
+        "caller_id": "5716001111",
+    }
+    platform = Platform(wanted, agents=(), **agentless)
+    platform.contacts[own]["custom_data"] = {"MESSAGE": "sd/offer", "name": 'Ana, "la jefa"', "debt": 5}
+    channel = dict[str, str]()
+
+    def is_talking() -> bool:
+        rows = [each for each in asterisk.variables_of_channels() if each.get("MESSAGE") == "sd/offer"]
+        channel.update(rows[0] if rows else {})
+        return bool(rows)
+
+    async with platform.serving(), dialing(own_server.url, asterisk.url, platform, tmp_path):
+        await eventually(is_talking, within_s=30)
+        await eventually(lambda: platform.is_over, within_s=60, what="the end of both calls")
+        shown = await says(own_server.url, "outcomes", "--json")
+    assert {name: channel[name] for name in ("name", "debt")} == {"name": 'Ana, "la jefa"', "debt": "5"}
+    assert (channel["SD_AGENTLESS"], channel["CONTACT_ID"], channel["CAMPAIGN_ID"]) == ("1", own, "1")
+    assert channel["ATTEMPT_ID"] in shown
+    for number, seconds in ((own, 3), (usual, 1)):
+        seen = dict(each.partition(" ")[::2] for each in asterisk.seen_by(number))
+        assert seen["FROM"] == "5716001111"
+        assert float(seen["HEARD"]) == pytest.approx(seconds, abs=0.2)
+    assert {contact["status"] for contact in platform.contacts.values()} == {"completed"}
+    assert called(asterisk, wanted) == Counter(wanted)
+    assert await client.hget("campaign:1", "abandoned") in (None, "0")
+    assert await client.xlen("dialer:dead") == 0
+
+
 async def test_neither_a_number_nor_a_value_sets_a_variable(asterisk: RealAsterisk) -> None:
     number, note = "5733000002", "a,EVIL=1"
     async with gateway(asterisk.url) as direct, calling(asterisk) as caller:
@@ -307,6 +344,40 @@ async def test_an_asterisk_that_stands_still_costs_no_call_and_repeats_none(
         await eventually(partial(is_over, client, len(wanted)), within_s=120, what="the end of all calls")
     assert overlaps([each for each in asterisk.seen() if each.number in wanted]) == []
     assert set(called(asterisk, wanted)) == set(wanted)
+    assert await client.xlen("dialer:dead") == 0
+
+
+async def test_who_has_answered_while_nothing_watched_is_not_called_again(
+    asterisk: RealAsterisk, own_server: EmbeddedServer, client: Redis, tmp_path: Path
+) -> None:
+    """The producer is away from before the calls until after their ends. Each has another end."""
+    talk, left, machine = "573940005", "573941005", "573942006"
+    platform = Platform([talk], max_retries=3, retry_delay=1)
+    platform.add(2, [left], max_retries=3, retry_delay=1, queue_name="nobody")
+    platform.add(3, [machine], max_retries=3, retry_delay=1, amd=True)
+    settings = {**DIRECT, "ASTERISK_AMI_URL": asterisk.url}
+    written = Written(client)
+    async with platform.serving():
+        settings["BACKEND_URL"] = platform.url
+        with process(own_server.url, tmp_path, "asterisk", **settings):
+            await eventually(lambda: written.all("source_live"))
+        with (
+            process(own_server.url, tmp_path, "consume", **settings),
+            process(own_server.url, tmp_path, "tick", **settings),
+        ):
+            for campaign in platform.campaigns:
+                await client.hset(f"campaign:{campaign}", "status", "active")
+            await eventually(
+                lambda: all(asterisk.seen_by(number)[-1:] == ["END BYE"] for number in (talk, left, machine)),
+                within_s=30,
+                what="the ends of all calls",
+            )
+            assert await written.all("call_answered", "call_completed", "call_abandoned") == []
+            with process(own_server.url, tmp_path, "asterisk", **settings):
+                await eventually(lambda: platform.is_over, within_s=30, what="all contacts are final")
+    ends = {number: contact["status"] for number, contact in platform.contacts.items()}
+    assert ends == {talk: "completed", left: "abandoned", machine: "machine"}
+    assert called(asterisk, [talk, left, machine]) == Counter([talk, left, machine])
     assert await client.xlen("dialer:dead") == 0
 
 

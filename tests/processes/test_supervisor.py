@@ -16,6 +16,7 @@ import pytest
 
 from streamdialer.consumers import supervisor
 from streamdialer.consumers.supervisor import Program, Supervisor, pause_s
+from streamdialer.errors import CannotBeDone
 from tests.support.eventually import eventually
 
 START = "import os, sys, time; open(sys.argv[1], 'a').write(f'{os.getpid()}\\n')\n"
@@ -226,3 +227,24 @@ async def test_a_signal_ends_the_wait_for_a_program_that_never_gets_ready(tmp_pa
             await eventually(lambda: lines(file))
             os.kill(os.getpid(), signal.SIGTERM)
     assert not (tmp_path / "never").exists()
+
+
+@pytest.mark.parametrize(("code", "starts"), [(1, 1), (2, 1), (3, 2)])
+async def test_a_program_that_must_start_and_refuses_to_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, starts: int
+) -> None:
+    """A server that is away may come (3)."""
+    monkeypatch.setattr(supervisor, "MIN_PAUSE_S", 0.01)
+    begun = tmp_path / "begun"
+    refuse = START + f"sys.exit({code})"
+
+    async def is_ready() -> None:
+        await eventually(lambda: len(lines(begun)) > 1, what="a second start")
+        raise CannotBeDone("it was tried again")
+
+    program = Program(name="backend", command=python(refuse, begun), wait_ready=is_ready, must_start=True)
+    with anyio.fail_after(20), pytest.raises(ExceptionGroup) as raised:
+        await Supervisor([program], shutdown_timeout_s=1).serve()
+    said = "it was tried again" if starts > 1 else "the backend does not start; the lines above say why"
+    assert raised.group_contains(CannotBeDone, match=said)
+    assert (len(lines(begun)) > 1) is (starts > 1)

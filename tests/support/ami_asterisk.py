@@ -15,7 +15,14 @@ class ScriptedAsterisk(AmiServer):
         """State of each channel, by the Uniqueid."""
         self.members: dict[tuple[str, str], str] = {("sales", "PJSIP/1001"): "1"}
         """Device state of each member, by queue and interface."""
-        self.answers |= {"CoreStatus": self._core, "Status": self._status, "QueueStatus": self._queues}
+        self.traces: dict[str, str] = {}
+        """What its database has in the family `streamdialer`, by key."""
+        self.answers |= {
+            "CoreStatus": self._core,
+            "Status": self._status,
+            "QueueStatus": self._queues,
+            "DBGet": self._trace,
+        }
 
     def boot(self, uptime_s: int) -> None:
         """It says at the next log-in that it was started that long ago."""
@@ -59,6 +66,13 @@ class ScriptedAsterisk(AmiServer):
             for (queue, interface), status in self.members.items()
         ]
         return self._list(action, rows, "QueueStatusComplete")
+
+    def _trace(self, action: dict[str, str]) -> str:
+        number, key = action["ActionID"], action["Key"]
+        if key not in self.traces:
+            return text_of(Response="Error", ActionID=number, Message="Database entry not found")
+        row = text_of(Event="DBGetResponse", ActionID=number, Key=key, Val=self.traces[key])
+        return self._list(action, [row], "DBGetComplete")
 
     @staticmethod
     def _list(action: dict[str, str], rows: list[str], complete: str) -> str:

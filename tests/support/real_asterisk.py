@@ -32,7 +32,7 @@ secret = platform
 read = all
 write = all
 """
-MESSAGES: Final = {"machine": 1.0, "machine-2": 2.0}
+MESSAGES: Final = {"machine": 1.0, "machine-2": 2.0, "message": 1.0, "offer": 3.0}
 """Sound files of `sd/`, and their seconds."""
 START: Final = (
     "mkdir -p /tmp/asterisk/cdr-csv; "
@@ -47,7 +47,7 @@ class Seen(msgspec.Struct, frozen=True):
     at: float
     number: str
     what: str
-    """INVITE, ANSWER, HEARD and the seconds of sound that a machine got, or END and why."""
+    """FROM and the caller's number, INVITE, ANSWER, HEARD and the seconds of sound at a machine, or END and why."""
 
 
 def why_there_is_none() -> str:
@@ -95,6 +95,17 @@ class RealAsterisk:
     def command(self, text: str) -> str:
         """What Asterisk's own console answers."""
         return docker("exec", self.container, "asterisk", "-C", "/etc/sd/asterisk.conf", "-rx", text)
+
+    def variables_of_channels(self) -> list[dict[str, str]]:
+        """The variables of each channel that is there."""
+        names = [
+            line.partition("!")[0] for line in self.command("core show channels concise").splitlines() if line
+        ]
+        found = []
+        for name in names:
+            pairs = [line.partition("=") for line in self.command(f"core show channel {name}").splitlines()]
+            found.append({name.lstrip("_"): value for name, equals, value in pairs if equals})
+        return found
 
     def in_queues(self) -> dict[str, list[str]]:
         """What became of calls in Asterisk's queues, by their channel ids: the words of its queue_log."""

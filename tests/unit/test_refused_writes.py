@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from redis.exceptions import (
     BusyLoadingError,
@@ -13,7 +15,8 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from streamdialer.broker.connection import may_pass, refuses_writes
+from streamdialer.broker.connection import may_pass, ping, refuses_writes
+from streamdialer.errors import Unreachable
 
 SCRIPT_62 = "Error running script (call to f_{sha}): @user_script:6: @user_script: 6: -{said}"
 SCRIPT_7 = "{said} script: {sha}, on @user_script:6."
@@ -68,3 +71,23 @@ def test_an_error_of_such_a_kind_passes_whatever_it_says(kind: type[Exception]) 
 )
 def test_other_errors_do_not_pass(said: str) -> None:
     assert not may_pass(ResponseError(said))
+
+
+class Refusing:
+    """A client whose server refuses every PING."""
+
+    def __init__(self, said: str) -> None:
+        self._said = said
+
+    async def ping(self) -> None:
+        raise ResponseError(self._said)
+
+
+@pytest.mark.anyio
+async def test_a_server_with_a_full_disk_is_there_and_is_read_from() -> None:
+    """It refuses PING, too: what reads would say that Redis is away, and REDIS_URL wrong."""
+    full: Any = Refusing("MISCONF Errors writing to the AOF file: No space left on device")
+    await ping(full, "redis://host")
+    starting: Any = Refusing("LOADING Redis is loading the dataset in memory")
+    with pytest.raises(Unreachable, match="cannot be reached: LOADING"):
+        await ping(starting, "redis://host")

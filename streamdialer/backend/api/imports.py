@@ -38,7 +38,10 @@ class ContactListView(
         serializer.save(created_by=self.request.user)
 
     def perform_update(self, serializer: BaseSerializer[ContactList]) -> None:
-        serializer.save(finished_at=timezone.now())
+        """The end of an import: a batch that came twice, because its answer was lost, counts once."""
+        done = serializer.save(finished_at=timezone.now())
+        done.duplicates = max(0, done.lines - done.bad - done.added)
+        done.save(update_fields=["duplicates"])
 
     @action(detail=True, methods=["post"], permission_classes=[MayImport])
     def contacts(self, request: Request, pk: str) -> Response:

@@ -294,8 +294,9 @@ class Refill:
         waiting = await self._load_waiting(campaign, settings)
         self._reads.pop(campaign)
         if await memory.mark_rebuilt(campaign, mark, rebuilder):
-            log.warning(
-                "campaign rebuilt from the backend: Redis may have lost calls",
+            log.log(
+                logging.WARNING if orphaned else logging.INFO,
+                "campaign rebuilt from the backend; orphaned contacts were in a call that Redis may have lost",
                 extra={"campaign": campaign, "orphaned": orphaned, "waiting": waiting},
             )
         return True

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from streamdialer.broker.heartbeat import KnownProcess
+from streamdialer.model import has_agents
 from streamdialer.operations.refused_updates import RefusedUpdates
 
 
@@ -125,6 +126,11 @@ class CampaignOverview(msgspec.Struct, frozen=True, kw_only=True):
     """When the list will end if it falls as in the last half hour, ms; None when it does not fall."""
     trend: list[TrendPoint]
     """The last thirty samples' intervals, oldest first: half an hour at `STREAMDIALER_SAMPLE_INTERVAL_S` = 60."""
+
+    @property
+    def has_agents(self) -> bool:
+        """False of an agentless campaign, whose queue is no one's."""
+        return has_agents(self.queue)
 
     @property
     def uncertain(self) -> int:

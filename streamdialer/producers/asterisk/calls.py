@@ -88,6 +88,11 @@ class Calls:
         """The call of an attempt; None when there is none yet."""
         return self._calls.get(self._uniqueids.get(attempt, ""))
 
+    def is_watched(self, attempt: str) -> bool:
+        """Whether its call was seen, and has not gone unseen."""
+        call = self.named(attempt)
+        return call is not None and (call.is_over or call.missing_since is None)
+
     def trunk_of(self, uniqueid: str) -> str:
         """How Asterisk reaches the call, without its number."""
         call = self._calls.get(uniqueid)

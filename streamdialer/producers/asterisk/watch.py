@@ -21,6 +21,7 @@ from streamdialer.producers.asterisk.agents import QueueAgents
 from streamdialer.producers.asterisk.call_events import Event
 from streamdialer.producers.asterisk.calls import Calls
 from streamdialer.producers.asterisk.hangups import Hangups
+from streamdialer.producers.asterisk.traces import traced_ends
 from streamdialer.producers.asterisk.writing import EventWriter
 
 log = logging.getLogger(__name__)
@@ -107,6 +108,7 @@ class AsteriskWatch:
         found += self._calls.sync(rows, asked_s, now_s)
         found += self._agents.sync(members, now_s, time.time())
         self._is_synced = True
+        found += await self._traced_ends()
         await self._writer.write(found + self._lists(now_s))
         if now_s < self._started_s + await self._longest_ring_s():
             return False
@@ -117,6 +119,13 @@ class AsteriskWatch:
             "calls": self._calls.up(),
         }
         return await self._writer.write_fresh(live, looked_at_ms)
+
+    async def _traced_ends(self) -> list[Event]:
+        """Of calls that have begun and ended while this program watched nothing."""
+        attempts = await self._writer.unanswered_attempts()
+        return await traced_ends(
+            self._client, [each for each in attempts if not self._calls.is_watched(each.id)]
+        )
 
     async def _longest_ring_s(self) -> float:
         """How long a call may ring, of the setting and all campaigns the longest."""

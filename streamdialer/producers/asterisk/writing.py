@@ -17,6 +17,7 @@ from streamdialer.broker.hangups import HangupRequests
 from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Script, Scripts, backoff_s
 from streamdialer.ledger.deadlines import longest_deadline_ms
+from streamdialer.ledger.open_attempts import OpenAttempt, unanswered_attempts
 
 log = logging.getLogger(__name__)
 ADD_WHILE_FRESH: Final = Script("streamdialer.broker", "add_while_fresh")
@@ -65,6 +66,9 @@ class EventWriter:
     async def longest_deadline_ms(self) -> int:
         """From sending to the deadline of a silent attempt, of all campaigns the longest; 0 without any."""
         return await longest_deadline_ms(self._client, self._keys)
+
+    async def unanswered_attempts(self) -> list[OpenAttempt]:
+        return await unanswered_attempts(self._client, self._keys)
 
     async def write_fresh(self, event: Event, looked_at_ms: int) -> bool:
         """Whether it was written, in all its parts: not when it says what was so too long ago."""

@@ -27,10 +27,9 @@ from streamdialer.simulation.world.entities import Call, Id
 
 ANSWERED_AT_ONCE: Final = 4
 """A serial API answers every so-manieth request before its call is placed: a line of another call was there to read."""
+KNOWN_WITHIN_S: Final = 3.0
 ANSWERED_WELL: Final = 75
 """It answers every so-manieth request with 200."""
-LOOK_EVERY_S: Final = 0.05
-LOOKS: Final = 60
 Place = Callable[["OriginateRequest", str | None], Call]
 
 
@@ -101,7 +100,7 @@ class DialerApi(Service):
         except msgspec.DecodeError as error:
             return json_reply({"detail": [{"loc": ["body"], "msg": str(error), "type": "value_error"}]}, 422)
         body.campaign_id, body.contact_id = _plain_id(body.campaign_id), _plain_id(body.contact_id)
-        if not self._config.serves_backend and not await self._is_soon_known(body.campaign_id):
+        if not self._config.serves_backend and not await self._is_known_soon(body.campaign_id):
             return json_reply(
                 {"detail": f"Campaign {body.campaign_id} is not known yet"}, 503, {"Retry-After": "1"}
             )
@@ -126,12 +125,13 @@ class DialerApi(Service):
             await ringing.wait()
         return json_reply({"status": "success", "message": "Call originated"})
 
-    async def _is_soon_known(self, campaign: Id) -> bool:
-        """A campaign that was started a moment ago is seen with the next look at Redis."""
-        for _ in range(LOOKS):
-            if campaign in self._world.campaigns:
-                return True
-            await anyio.sleep(LOOK_EVERY_S)
+    async def _is_known_soon(self, campaign_id: Id) -> bool:
+        """A campaign that was started a moment ago is known a moment later."""
+        with anyio.move_on_after(KNOWN_WITHIN_S):
+            while True:
+                if campaign_id in self._world.campaigns:
+                    return True
+                await anyio.sleep(0.05)
         return False
 
     async def _serve_in_turn(self, body: OriginateRequest, key: str | None) -> web.Response:

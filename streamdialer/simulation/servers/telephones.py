@@ -23,7 +23,7 @@ from streamdialer.config import loading
 from streamdialer.config.settings import Settings
 from streamdialer.errors import CampaignError, Unreachable
 from streamdialer.gateways.backend import Backend
-from streamdialer.model import CampaignSettings, wire_id
+from streamdialer.model import CampaignSettings, has_agents, wire_id
 from streamdialer.observability.logs import set_up_logging
 from streamdialer.producers.active_campaigns import ActiveCampaigns
 from streamdialer.simulation.servers.call_centre import CallCentre
@@ -94,7 +94,8 @@ class Telephones:
             world.call_ids = _new_call_ids()  # calls of forgotten contacts are counted from 0 again
 
     def _write_lists(self) -> None:
-        queues, now = set(self._centre.world.queues), anyio.current_time()
+        queues = {name for name in self._centre.world.queues if name and has_agents(name)}
+        now = anyio.current_time()
         if queues == self._listed and now - self._listed_at < LIST_EVERY_S:
             return
         self._listed, self._listed_at = queues, now
@@ -107,6 +108,8 @@ class Telephones:
         world.add_campaign(
             Campaign(id=campaign, status="active", dial_mode=shown.dial_mode, queue_name=shown.queue_name)
         )
+        if not has_agents(shown.queue_name):
+            return
         queue = world.queue(shown.queue_name)
         for number in range(len(queue.agents) + 1, self._agents + 1):
             world.add_agent(f"{queue.name}-{number}", queue.name)

@@ -74,6 +74,8 @@ class Callee:
         return to if ";tag=" in to else f"{to};tag={self._tag}"
 
     async def live(self) -> None:
+        caller = re.search("sip:([^@]*)@", header(self._invite, "From"))
+        note(self.number, f"FROM {caller[1] if caller else ''}")
         note(self.number, "INVITE")
         last = self.number[-1]
         if last in REFUSALS:

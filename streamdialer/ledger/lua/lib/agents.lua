@@ -58,6 +58,7 @@ local save_agent
 do
   -- Counts the agent's conversations by the hour in which they begin, and their time by the hour in which they end.
   --   ps, sn  the state that is counted, and since when
+  --   gs      since when they were what they were before a guess
   --   hr      'hour calls ms' for each of the last hours, one after the other
   local KEPT_HOURS = 26 -- more than a day, wherever it begins
   local function count_conversation(record, at)
@@ -128,13 +129,14 @@ end
 
 local function drop_call(record)
   if record.c then redis.call('HDEL', agent_calls, record.c) end
-  record.c, record.g = nil, nil
+  record.c, record.g, record.gs = nil, nil, nil
 end
 
 -- Notes that the agent has the call. `is_guess`: no event has named the agent.
 local function give_call(agent, record, attempt, is_guess)
   drop_call(record)
   record.s, record.c, record.g, record.d = 'busy', attempt, is_guess and 1 or nil, nil
+  record.gs = is_guess and record.sn or nil
   redis.call('HSET', agent_calls, attempt, agent)
 end
 
@@ -142,11 +144,12 @@ end
 local function move_call(from_record, agent, record)
   local attempt = from_record.c
   if from_record.ps == 'busy' then -- the conversation that was counted last
-    from_record.ps, from_record.hr = 'available', string.gsub(from_record.hr or '', '(%d+) (%d+)$', function(calls, ms)
+    from_record.ps, from_record.sn = 'available', from_record.gs or from_record.sn
+    from_record.hr = string.gsub(from_record.hr or '', '(%d+) (%d+)$', function(calls, ms)
       return math.max(0, calls - 1) .. ' ' .. ms
     end)
   end
-  from_record.s, from_record.c, from_record.g, from_record.d = 'available', nil, nil, nil
+  from_record.s, from_record.c, from_record.g, from_record.gs, from_record.d = 'available', nil, nil, nil, nil
   give_call(agent, record, attempt, true)
 end
 
