@@ -19,10 +19,13 @@ SCRIPT_CALLS: Final = frozenset(name + suffix for name in (b"EVAL", b"EVALSHA") 
 
 def scripts_of(package: str) -> list[Script]:
     files = (resources.files(package) / "lua").iterdir()
-    return [Script(package, file.name[:-4]) for file in files if file.name.endswith(".lua")]
+    names = [file.name[:-4] for file in files if file.name.endswith(".lua")]
+    return [Script(package, name, joins_calls=True) for name in names]
 
 
-_LEDGER: Final = frozenset(script.sha.encode() for script in scripts_of("streamdialer.ledger"))
+_LEDGER: Final = scripts_of("streamdialer.ledger")
+_ALONE: Final = frozenset(script.sha.encode() for script in _LEDGER)
+_JOINED: Final = frozenset(script.joined.sha.encode() for script in _LEDGER if script.joined)
 
 
 class Asked(msgspec.Struct):
@@ -31,15 +34,16 @@ class Asked(msgspec.Struct):
     round_trips: int = 0
     """How often a connection has begun to wait: once for a pipeline, however many commands it has."""
     ledger_calls: int = 0
-    """Of scripts that change or read calls, contacts, agents and campaigns."""
+    """Of scripts that change or read calls, contacts, agents and campaigns; several may be joined in one run."""
     ledger_bytes: int = 0
     """Names and arguments of these calls."""
     other_commands: int = 0
     """Reads of streams, acknowledgements, heartbeats, and whatever is no script."""
 
     def count(self, command: list[bytes]) -> None:
-        if command[0].upper() in SCRIPT_CALLS and command[1] in _LEDGER:
-            self.ledger_calls += 1
+        script = command[1] if command[0].upper() in SCRIPT_CALLS else None
+        if script in _ALONE or script in _JOINED:
+            self.ledger_calls += 1 if script in _ALONE else len(msgspec.json.decode(command[-1]))
             self.ledger_bytes += sum(map(len, command))
         else:
             self.other_commands += 1

@@ -80,7 +80,8 @@ class Counted:
 async def open_counted() -> AsyncIterator[Counted]:
     async with open_bench() as bench, CountingProxy(bench.redis_url) as proxy:
         for script in (*scripts_of("streamdialer.broker"), *scripts_of("streamdialer.ledger")):
-            await bench.services.client.script_load(script.source)
+            for source in filter(None, (script, script.joined)):
+                await bench.services.client.script_load(source.source)
         environment = with_settings(
             os.environ,
             {
