@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import AsyncIterator, Iterator
 
@@ -25,6 +26,8 @@ hypothesis_settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis_settings.load_profile("same")
 """The same examples in every run, however slow the machine; `--hypothesis-profile default` draws others."""
 
+os.environ["LANGUAGE"] = "en"
+"""Help is in English, whatever the language of the developer."""
 NAMESPACE = re.compile(r"^\{[^}]+\}:")
 KNOWN_KEYS = [
     *key_leaks.allowed_after_cleanup(Settings().result_ttl_s),

@@ -37,6 +37,11 @@ OUTCOME = {
     "disposition": "busy",
     "final": False,
 }
+FILES = {
+    "numbers.csv": "celular,nombre,telefono\n+573001234567,Ana,+576012345678\n",
+    "answer.csv": "+573001234568\n",
+}
+"""What a block reads."""
 RUN_UNTIL_STOPPED = {"asterisk", "backend", "consume", "dashboard", "demo", "serve", "tick", "webhooks"}
 RUN_ELSEWHERE = {
     "docs/embedding.md": "test_embedding.py",
@@ -105,6 +110,8 @@ def test_every_line_of_every_block_can_be_run(
     for campaign in ("7", "1"):
         run("campaign", "start", campaign)
         run("run", "dial", campaign, "--inline")
+    for name, text in FILES.items():
+        Path(name).write_text(text)
     shell = Shell(run, db, monkeypatch)
     document = Document.parse(str(page), CodeBlockParser("sh", shell), SkipParser())
     for example in document:
@@ -124,3 +131,12 @@ def test_json_of_every_page_can_be_read() -> None:
     for page in PAGES:
         for block in re.findall(r"^```json\n(.*?)^```$", page.read_text("utf-8"), re.DOTALL | re.MULTILINE):
             assert isinstance(json.loads(block), dict), page
+
+
+def test_commands_stand_in_blocks_that_are_run_or_say_why_not() -> None:
+    command = re.compile(
+        r"^ {4,}(?:[A-Z_]+=\S+ )?(?:streamdialer|redis-cli|pip|make|python3?) .*", re.MULTILINE
+    )
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+        assert command.findall(text) == [], page
