@@ -52,6 +52,7 @@ def serve(
         first = _prepare_database(folder)
     for name in ("waitress.queue", "django.request"):  # neither a busy backend nor an expired token is news
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("django.request").addFilter(_is_news)
     application = get_wsgi_application()
     server = waitress.create_server(
         application,
@@ -75,6 +76,11 @@ def serve(
     on_ready()
     signal.signal(signal.SIGTERM, _stop)
     server.run()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not of a 503: `api/errors.py` has said why."""
+    return getattr(record, "status_code", None) != 503
 
 
 def _stop(*_: Any) -> None:

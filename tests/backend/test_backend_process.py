@@ -85,6 +85,12 @@ def test_an_unknown_host_name_is_refused(backend: OwnBackend) -> None:
         assert reply.status_code == 400
 
 
+def test_a_refused_token_is_no_line_of_the_log(backend: OwnBackend) -> None:
+    """The dialer renews an expired one by itself."""
+    assert httpx.get(f"{backend.url}/api/contacts/").status_code == 401
+    assert "Unauthorized" not in (backend.folder / "first-output.log").read_text()
+
+
 def test_half_open_connections_do_not_keep_others_out(backend: OwnBackend) -> None:
     url = httpx.URL(backend.url)
     with ExitStack() as connections:
@@ -188,6 +194,8 @@ def test_a_locked_database_is_503_and_the_update_can_come_again(tmp_path: Path) 
         locking.execute("BEGIN IMMEDIATE")
         assert client.post("/api/queues/", json={"name": "other"}).status_code == 503
         assert client.get("/api/queues/").json()["count"] == 1  # readers do not wait for writers
+        log = (backend.folder / "first-output.log").read_text()
+        assert ("database is locked" in log, "Service Unavailable" in log) == (True, False)
         locking.rollback()
         locking.close()
         assert client.post("/api/queues/", json={"name": "other"}).status_code == 201

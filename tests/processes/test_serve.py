@@ -95,7 +95,7 @@ def test_a_list_is_called_to_its_end_though_everything_is_killed_in_the_middle(t
         assert "dialer.env" not in printed, "a person has nothing to do with it"
         written = (data / ".env").read_text()
         for setting in ("STREAMDIALER_RETRY_INTERVAL_S=1", f"STREAMDIALER_BACKEND_DATA={data}"):
-            assert f"{setting}\n" in written, "commands have the settings of the programs"
+            assert f"\n{setting}" in written, "commands have the settings of the programs"
         created = ("campaign", "create", "--name", "Spring", "--queue", "sales", "--country", "CO")
         run(data, *created, "--max-retries", "2", "--retry-delay", "1")
         run(data, "contact", "import", str(tmp_path / "list.csv"), "--campaign", "1")

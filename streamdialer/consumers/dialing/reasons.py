@@ -88,7 +88,7 @@ REASONS: Final[dict[str, ReasonText]] = {
     ),
     "no_agents": ReasonText(
         "no agent of the queue is free",
-        "if agents are free, look at the backend's agent list and at the agent events",
+        "if agents are free, look at the agent events; `streamdialer doctor` asks the backend and Asterisk for agents",
     ),
     "agents_elsewhere": ReasonText(
         "the free agents stand in other queues, too, and calls of those queues are on their way to them",
