@@ -222,7 +222,10 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=12.0, help="of each point in a round")
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
-    text = anyio.run(main, options.rounds, options.seconds)
+    try:
+        text = anyio.run(main, options.rounds, options.seconds)
+    except CannotBeDone as error:
+        sys.exit(str(error))
     sys.stdout.write(text)
     if options.write:
         write("capacity", text)

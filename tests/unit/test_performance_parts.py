@@ -49,7 +49,7 @@ def test_what_is_asked_too_often_and_a_limit_that_keeps_nothing_are_named() -> N
     (said,) = complaints({**right, "event": doubled})
     assert said.startswith("event: ")
     assert "ledger calls" in said
-    cheap = msgspec.structs.replace(right["call"], ledger_bytes=1.0, round_trips=0.0)
+    cheap = msgspec.structs.replace(right["call"], ledger_calls=1.0, round_trips=0.0)
     (said,) = complaints({**right, "call": cheap})
     assert "lower the limits" in said
 
