@@ -14,7 +14,7 @@ from bench.counts.measures import Counts
 ROOM: Final = {
     "round_trips": 2.0,
     "ledger_calls": 1.1,
-    "ledger_runs": 1.5,
+    "ledger_runs": 2.0,
     "ledger_bytes": 1.5,
     "other_commands": 2.0,
     "requests": 1.02,
