@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import re
+from collections import deque
+from collections.abc import Sequence
 from importlib import resources
 from types import TracebackType
 from typing import Any, Final, Self
@@ -14,36 +18,58 @@ from redis.connection import parse_url
 from streamdialer.broker.scripts import Script
 
 HOST: Final = "127.0.0.1"
-SCRIPT_CALLS: Final = frozenset(name + suffix for name in (b"EVAL", b"EVALSHA") for suffix in (b"", b"_RO"))
+SCRIPT_RUNS: Final = frozenset(name + suffix for name in (b"EVAL", b"EVALSHA") for suffix in (b"", b"_RO"))
+COUNTS: Final = re.compile(rb"\[\d+(?:,\d+)*\]")
 
 
-def scripts_of(package: str) -> list[Script]:
+def _scripts_of_the_broker() -> frozenset[bytes]:
+    package = "streamdialer.broker"
     files = (resources.files(package) / "lua").iterdir()
-    names = [file.name[:-4] for file in files if file.name.endswith(".lua")]
-    return [Script(package, name, joins_calls=True) for name in names]
+    return frozenset(
+        Script(package, file.name[:-4]).sha.encode() for file in files if file.name.endswith(".lua")
+    )
 
 
-_LEDGER: Final = scripts_of("streamdialer.ledger")
-_ALONE: Final = frozenset(script.sha.encode() for script in _LEDGER)
-_JOINED: Final = frozenset(script.joined.sha.encode() for script in _LEDGER if script.joined)
+_BROKER: Final = _scripts_of_the_broker()
+
+
+def is_of_the_ledger(command: Sequence[bytes]) -> bool:
+    """Whether it runs a script that is not the broker's own, by its hash or by its text."""
+    kind = command[0].upper()
+    if kind not in SCRIPT_RUNS:
+        return False
+    sha = (
+        command[1] if b"SHA" in kind else hashlib.sha1(command[1], usedforsecurity=False).hexdigest().encode()
+    )
+    return sha not in _BROKER
+
+
+def calls_in(run: Sequence[bytes]) -> int:
+    """Of the run of a script: the last argument of several joined calls says how many arguments each has."""
+    arguments = run[3 + int(run[2]) :]
+    if not arguments or not COUNTS.fullmatch(arguments[-1]):
+        return 1
+    counts = [int(count) for count in arguments[-1][1:-1].split(b",")]
+    return len(counts) if sum(counts) == len(arguments) - 1 else 1
 
 
 class Asked(msgspec.Struct):
-    """What all connections have asked since the last reset."""
+    """What all connections have asked since the last reset, and Redis has answered."""
 
     round_trips: int = 0
     """How often a connection has begun to wait: once for a pipeline, however many commands it has."""
     ledger_calls: int = 0
     """Of scripts that change or read calls, contacts, agents and campaigns; several may be joined in one run."""
+    ledger_runs: int = 0
     ledger_bytes: int = 0
-    """Names and arguments of these calls."""
+    """Names and arguments of these runs."""
     other_commands: int = 0
     """Reads of streams, acknowledgements, heartbeats, and whatever is no script."""
 
-    def count(self, command: list[bytes]) -> None:
-        script = command[1] if command[0].upper() in SCRIPT_CALLS else None
-        if script in _ALONE or script in _JOINED:
-            self.ledger_calls += 1 if script in _ALONE else len(msgspec.json.decode(command[-1]))
+    def count(self, command: Sequence[bytes]) -> None:
+        if is_of_the_ledger(command):
+            self.ledger_calls += calls_in(command)
+            self.ledger_runs += 1
             self.ledger_bytes += sum(map(len, command))
         else:
             self.other_commands += 1
@@ -113,8 +139,7 @@ class _ClientSide(_Side):
         super().__init__(proxy)
         self._early = bytearray()
         """What came before the connection to Redis."""
-        self.open = 0
-        """Commands without a reply yet."""
+        self.unanswered = deque[Sequence[bytes]]()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -126,11 +151,10 @@ class _ClientSide(_Side):
 
     def data_received(self, data: bytes) -> None:
         asked = self._proxy.asked
-        asked.round_trips += not self.open and not self._reader.has_data()
+        asked.round_trips += not self.unanswered and not self._reader.has_data()
         self._reader.feed(data)
         while (command := self._reader.gets()) is not False:
-            self.open += 1
-            asked.count(command)
+            self.unanswered.append(command)
         if self.other:
             self.other.transport.write(data)
         else:
@@ -148,6 +172,8 @@ class _RedisSide(_Side):
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
-        while self._reader.gets() is not False:
-            self._client.open -= 1
+        while (reply := self._reader.gets()) is not False:
+            command = self._client.unanswered.popleft()
+            if not str(reply).startswith("NOSCRIPT"):  # else it is sent again
+                self._proxy.asked.count(command)
         self._client.transport.write(data)

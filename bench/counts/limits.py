@@ -14,27 +14,55 @@ from bench.counts.measures import Counts
 ROOM: Final = {
     "round_trips": 2.0,
     "ledger_calls": 1.1,
+    "ledger_runs": 2.0,
     "ledger_bytes": 1.5,
     "other_commands": 2.0,
     "requests": 1.02,
 }
-"""How much of what was found a limit is. How many entries share a round trip, a run of a script or an acknowledgement
-depends on the machine's pace."""
+"""How much of what was found a limit is. How many entries share a round trip, a run of a script or an
+acknowledgement depends on the machine's pace."""
 
 LIMITS: Final[dict[str, Counts]] = {
     "call": Counts(
-        round_trips=0.12, ledger_calls=2.2, ledger_bytes=320.0, other_commands=0.08, requests=1.02
+        round_trips=0.152,
+        ledger_calls=2.2,
+        ledger_runs=3.0,
+        ledger_bytes=1530.0,
+        other_commands=0.092,
+        requests=1.02,
     ),
     "update": Counts(
-        round_trips=0.45, ledger_calls=2.2, ledger_bytes=290.0, other_commands=0.27, requests=2.04
+        round_trips=0.408,
+        ledger_calls=2.2,
+        ledger_runs=3.0,
+        ledger_bytes=1290.0,
+        other_commands=0.244,
+        requests=2.04,
     ),
     "event": Counts(
-        round_trips=0.35, ledger_calls=1.11, ledger_bytes=210.0, other_commands=0.27, requests=0.0
+        round_trips=0.296,
+        ledger_calls=1.11,
+        ledger_runs=1.51,
+        ledger_bytes=1120.0,
+        other_commands=0.212,
+        requests=0.0,
     ),
     "first tick": Counts(
-        round_trips=6.6, ledger_calls=12.4, ledger_bytes=9100.0, other_commands=6.0, requests=3.06
+        round_trips=6.04,
+        ledger_calls=9.87,
+        ledger_runs=13.5,
+        ledger_bytes=7770.0,
+        other_commands=5.16,
+        requests=3.06,
     ),
-    "tick": Counts(round_trips=0.3, ledger_calls=1.11, ledger_bytes=640.0, other_commands=0.18, requests=0.0),
+    "tick": Counts(
+        round_trips=0.46,
+        ledger_calls=4.4,
+        ledger_runs=6.0,
+        ledger_bytes=5150.0,
+        other_commands=0.16,
+        requests=0.0,
+    ),
 }
 
 

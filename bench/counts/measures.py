@@ -17,7 +17,7 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from bench.counts.counting_proxy import CountingProxy, scripts_of
+from bench.counts.counting_proxy import CountingProxy
 from bench.speed.measures import TIMEOUT_S, Bench, events_of, open_bench
 from bench.speed.prepared_ledger import CAMPAIGNS as PREPARED
 from bench.speed.prepared_ledger import register, reserve
@@ -37,6 +37,7 @@ class Counts(msgspec.Struct, frozen=True):
 
     round_trips: float
     ledger_calls: float
+    ledger_runs: float
     ledger_bytes: float
     other_commands: float
     requests: float
@@ -63,6 +64,7 @@ class Counted:
         return Counts(
             asked.round_trips / entries,
             asked.ledger_calls / entries,
+            asked.ledger_runs / entries,
             asked.ledger_bytes / entries,
             asked.other_commands / entries,
             requests / entries,
@@ -79,9 +81,6 @@ class Counted:
 @asynccontextmanager
 async def open_counted() -> AsyncIterator[Counted]:
     async with open_bench() as bench, CountingProxy(bench.redis_url) as proxy:
-        for script in (*scripts_of("streamdialer.broker"), *scripts_of("streamdialer.ledger")):
-            for source in filter(None, (script, script.joined)):
-                await bench.services.client.script_load(source.source)
         environment = with_settings(
             os.environ,
             {

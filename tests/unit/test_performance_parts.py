@@ -9,20 +9,34 @@ import msgspec
 import pytest
 
 from bench import performance_page
-from bench.capacity_formula import BUSY, line_through, replicas_for
+from bench.capacity_formula import BUSY, Line, line_through, most, replicas_for
 from bench.counts.limits import LIMITS, complaints, with_room
 from bench.counts.measures import Counts
+from streamdialer.errors import CannotBeDone
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_formula_meets_the_points_it_is_made_from_and_says_how_many_replicas() -> None:
-    line = line_through((1, 10.0, 0.15), (2, 100.0, 0.70))
+    line = line_through((10.0, 0.15), (100.0, 0.60), (10.0, 0.20))
     assert line.at(1, 10.0) == pytest.approx(0.15)
-    assert line.at(2, 100.0) == pytest.approx(0.70)
+    assert line.at(1, 100.0) == pytest.approx(0.60)
+    assert line.at(2, 10.0) == pytest.approx(0.20)
     count = replicas_for(500.0, line)
     assert line.at(count, 500.0) / count <= BUSY < line.at(count - 1, 500.0) / (count - 1)
     assert replicas_for(0.1, line) == 1
+    redis = Line(base=0.05, further=0.01, each=0.001)
+    carried = most(redis, line)
+    assert (
+        redis.at(replicas_for(carried, line), carried)
+        <= BUSY
+        < redis.at(replicas_for(carried + 1, line), carried + 1)
+    )
+
+
+def test_points_that_contradict_each_other_give_no_formula() -> None:
+    with pytest.raises(CannotBeDone, match="too busy"):
+        line_through((10.0, 0.30), (100.0, 0.20), (10.0, 0.40))
 
 
 def test_what_is_asked_too_often_and_a_limit_that_keeps_nothing_are_named() -> None:
@@ -35,7 +49,7 @@ def test_what_is_asked_too_often_and_a_limit_that_keeps_nothing_are_named() -> N
     (said,) = complaints({**right, "event": doubled})
     assert said.startswith("event: ")
     assert "ledger calls" in said
-    cheap = msgspec.structs.replace(right["call"], ledger_bytes=1.0, round_trips=0.0)
+    cheap = msgspec.structs.replace(right["call"], ledger_calls=1.0, round_trips=0.0)
     (said,) = complaints({**right, "call": cheap})
     assert "lower the limits" in said
 

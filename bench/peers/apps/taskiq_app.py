@@ -13,7 +13,11 @@ from taskiq_redis import RedisStreamBroker
 from bench.peers.apps.said import COUNTS, events
 
 URL = os.environ["REDIS_URL"]
-broker = RedisStreamBroker(URL, xread_count=int(os.environ.get("PREFETCH", "100")))
+broker = RedisStreamBroker(
+    URL,
+    xread_count=int(os.environ.get("PREFETCH", "100")),
+    socket_timeout=60,  # a read may have waited while the worker was stopped
+)
 client = Redis.from_url(URL)
 
 
