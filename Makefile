@@ -45,8 +45,10 @@ test-asterisk: .venv/.dev
 
 # Each image in turn; without an engine, name a server that runs: make test-servers SERVERS=redis://127.0.0.1:6379
 SERVERS ?= container:redis:6.2 container:redis:7.0 container:redis:8 container:valkey/valkey:8 container:valkey/valkey:9
+SERVER_TESTS ?= tests/ledger
 test-servers: .venv/.dev
-	@for server in $(SERVERS); do echo "== $$server"; $(BIN)/pytest -q --redis "$$server" tests/ledger $(ARGS) || exit 1; done
+	@for server in $(SERVERS); do echo "== $$server"; TESTCONTAINERS_RYUK_DISABLED=true TESTCONTAINERS_CONNECTION_MODE=docker_host \
+		$(BIN)/pytest -q --redis "$$server" $(SERVER_TESTS) $(ARGS) || exit 1; done
 
 # In an environment of its own. Without tests of random steps at full length, as `quick`.
 LOWEST := build/lowest

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -189,7 +190,7 @@ def test_replicas_are_scaled_by_the_streams_that_they_read() -> None:
     shutil.which("kubectl") is None, reason="needs kubectl, which works without a cluster here"
 )
 @pytest.mark.parametrize("folder", OVERLAYS)
-def test_kustomize_builds_each_folder(folder: str) -> None:
+def test_kustomize_builds_each_folder_and_kubernetes_knows_every_field(folder: str) -> None:
     built = subprocess.run(
         ["kubectl", "kustomize", str(KUBERNETES / folder)],
         capture_output=True,
@@ -197,7 +198,11 @@ def test_kustomize_builds_each_folder(folder: str) -> None:
         check=True,
         timeout=60,
     )
-    names = {(one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(built.stdout)}
+    manifests = list(yaml.safe_load_all(built.stdout))
+    for one in manifests:
+        if not one["apiVersion"].startswith("keda.sh/"):
+            kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)
+    names = {(one["kind"], one["metadata"]["name"]) for one in manifests}
     for one in resources(folder):
         assert (one["kind"], one["metadata"]["name"]) in names
     [config] = [name for kind, name in names if kind == "ConfigMap"]

@@ -149,8 +149,8 @@ def test_a_connection_that_is_closed_while_it_is_used_means_a_server_that_is_awa
     plain: EmbeddedServer, new_loop: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     """As the Cluster client does it in a failover, to the other users of its connections; replicas run on uvloop."""
-    client: Any = connect(plain.url.replace("redis:", "redis+cluster:"))
-    kind = client.connection_kwargs["connection_class"]
+    cluster: Any = connect(plain.url.replace("redis:", "redis+cluster:"))
+    kind = cluster.connection_kwargs["connection_class"]
 
     async def use_it() -> None:
         connection = kind(host="127.0.0.1", port=urlsplit(plain.url).port)
