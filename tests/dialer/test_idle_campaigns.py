@@ -82,6 +82,7 @@ async def a_contact_comes(ticks: Ticks) -> None:
 async def the_settings_change(ticks: Ticks) -> None:
     (campaign,) = ticks.centre.world.campaigns.values()
     campaign.max_retries = 7
+    await ticks.services.client.delete(ticks.services.keys.shared_settings("1"))
     ticks.stage._dial_tick.campaigns._campaigns.pop("1")
     await ticks.stage._dial_tick.campaigns.settings_of("1")
 

@@ -109,7 +109,7 @@ async def test_one_trace_from_the_tick_to_the_end_of_the_call_across_processes(f
     assert request == originate.traceparent
     patch = next(one for one in seen.named("PATCH backend") if one.id == f"{told.span_id:016x}")
     assert patch.parent == updates["answered"].id
-    settings = next(one for one in seen.named("GET backend", TRACE))
+    settings = next(one for one in seen.named("GET backend", TRACE) if one.process == "ticks")
     assert settings.parent in (tick.id, decide.id)
 
     attempt = str(call.attributes["streamdialer.attempt"])
