@@ -296,7 +296,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:settings:{campaign}"
 
     def paused(self, server: PausingServer) -> str:
-        """There while the server asks for no requests, in whatever process it said so."""
+        """Exists while the server asks for no requests, whichever process it told."""
         return f"{self.prefix}sd:paused:{server}"
 
     @property

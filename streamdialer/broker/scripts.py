@@ -66,7 +66,7 @@ def _trouble_text(trouble: BaseException) -> str:
 
 
 def _piece(package: str, name: str) -> str:
-    """Source of a shared piece: the package's own, or of Redis itself (`broker`)."""
+    """Source of a shared piece: the package's own, else the one in `broker`."""
     own = resources.files(package) / "lua" / "lib" / f"{name}.lua"
     return (own if own.is_file() else BROKER_PIECES / f"{name}.lua").read_text("utf-8")
 
@@ -87,9 +87,9 @@ class Script(_Source):
     def __init__(
         self, package: str, name: str, *, only_reads: bool = False, joins_calls: bool = False
     ) -> None:
-        """One that only reads also runs for a user of Redis who may not write.
+        """`only_reads`: also a user of Redis who may not write can run it.
 
-        One that joins calls runs once for several with the same keys: its pieces keep nothing from one to the next.
+        `joins_calls`: one run may serve several calls with the same keys; its pieces must keep nothing between calls.
         """
         folder = resources.files(package) / "lua"
         body = (folder / f"{name}.lua").read_text("utf-8")
@@ -111,7 +111,7 @@ class _Call:
         self.args = args
         self.was_set_aside = False
         self.is_alone = False
-        """It is not joined with others, which have failed with it."""
+        """It runs alone, because a run that joined it with other calls has failed."""
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
@@ -201,9 +201,9 @@ class Scripts:
                             call.result.cancel()
 
     def _repeat_later(self, call: _Call) -> None:
-        """Apart from the other calls: the streams that they write to take entries."""
+        """The other calls go on meanwhile: the streams that they write to take entries."""
         if not call.was_set_aside and not self._set_aside:
-            log.error("a stream takes no entry until it is made anew; what it is to take waits")
+            log.error("a stream takes no entry until it is made anew; entries for it wait")
         call.was_set_aside = True
         self._set_aside.add(call)
         asyncio.get_running_loop().call_later(SET_ASIDE_S, self._repeat, call)

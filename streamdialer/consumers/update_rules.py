@@ -48,7 +48,7 @@ def is_over(update: Update, shown: Contact) -> bool:
         is_ours = update.disposition is None or attempts is None or shown_attempts <= attempts + 1
         return not is_ours
     if known == "callback" and is_called_since and shown.status in ("no_answer", "busy", "failed"):
-        return False  # by another campaign, in vain
+        return False  # another campaign called, and reached no one
     # a newer state may have been there before the backend had answered to the end: only an older end is known as taken
     is_own_end = shown.status == update.disposition and PROGRESS.get(shown.status) == 3
     is_known = (

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 BATCH: Final = 500
 BLOCK_MS: Final = 1000
 LEASE_S: Final = 30.0
-"""For how long a process that stopped without a word keeps others from posting."""
+"""For how long a process that was killed keeps others from posting."""
 RENEW_S: Final = 5.0
 PAUSE_S: Final = 2.0
 

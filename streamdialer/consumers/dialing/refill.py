@@ -243,7 +243,7 @@ class Refill:
     async def _retried(
         self, campaign: str, settings: CampaignSettings, before_ms: int
     ) -> AsyncIterator[ContactPage]:
-        """Contacts that the backend shows as called in vain before then (server's ms); as many pages as a refill reads.
+        """Contacts whose last call, before then (server's ms), reached no one; as many pages as a refill reads.
 
         Raises Unreachable.
         """

@@ -1,4 +1,4 @@
-"""How calls ended that nobody watched: the dialplan leaves a trace of each answered call in Asterisk's own database.
+"""How calls ended while no producer watched: the dialplan leaves a trace of each answered call in Asterisk's database.
 
 The key of a trace is three hexadecimal digits of its attempt, so that there are never more than 4,096 of them.
 """

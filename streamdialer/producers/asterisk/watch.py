@@ -55,11 +55,11 @@ class AsteriskWatch:
         self._started = ""
         """When Asterisk was started, as it writes it."""
         self._started_s = -math.inf
-        """The same, as far as it is known here: for the ring time, phones may ring of calls it no longer knows."""
+        """The same on our clock: for the ring time after it, phones may still ring for calls that are forgotten."""
         self._warned: dict[str, float] = {}
 
     async def events(self) -> None:
-        """Handles events for ever, and what time alone brings."""
+        """Handles events, and what becomes due without an event, until it is cancelled."""
         while True:
             received: Received | None = None
             with anyio.move_on_after(TURN_S):
