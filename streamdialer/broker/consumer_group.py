@@ -149,7 +149,9 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return list(await self.scripts.run(EXTEND_LEASE, [self.stream], args))
         except ResponseError as error:  # the stream or its group no longer exists
-            log.warning("cannot renew", extra={"stream": self.stream, "error": str(error)})
+            log.warning(
+                "cannot renew the lease of entries", extra={"stream": self.stream, "error": str(error)}
+            )
             return []
 
     async def remove_idle_consumers(self, idle_s: float) -> None:

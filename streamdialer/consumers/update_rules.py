@@ -22,7 +22,7 @@ PROGRESS: Final = {
 
 
 def is_over(update: Update, shown: Contact) -> bool:
-    """Whether the backend has finished the contact itself since the state that the ledger knows it to have shown.
+    """Whether the backend has finished the contact itself since it showed the state that the ledger knows.
 
     `pending` puts a contact back in the line: the backend must show what the ledger knows, or the contact's last call.
     Any other update is news of a call or of a wish, which only a finished contact does not get.
@@ -44,7 +44,7 @@ def is_over(update: Update, shown: Contact) -> bool:
         return False  # it waits; `callback` may be ours, and its confirmation lost
     if (
         shown.status in IN_CALL
-    ):  # the backend has not had the end; an attempt that does not count was shown as one
+    ):  # the backend does not have the end yet; an attempt that does not count was shown as one
         is_ours = update.disposition is None or attempts is None or shown_attempts <= attempts + 1
         return not is_ours
     if known == "callback" and is_called_since and shown.status in ("no_answer", "busy", "failed"):

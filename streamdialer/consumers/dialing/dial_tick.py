@@ -194,7 +194,7 @@ class DialTick:
             if not claimed.dialed:
                 raise
             log.warning(
-                "Contacts cannot be verified and wait", extra={"campaign": campaign.id, "error": str(error)}
+                "contacts cannot be verified and wait", extra={"campaign": campaign.id, "error": str(error)}
             )
             return False
         return settled > 0
