@@ -289,10 +289,10 @@ class _Cluster(RedisCluster):
 
 def _cluster(address: RedisUrl, options: dict[str, Any]) -> Redis:
     nodes = [ClusterNode(host, port) for host, port in address.hosts]
-    tls = _tls_options(options)  # the client knows some of them only
+    tls = _tls_options(options)  # the Cluster client takes only some TLS options
     cluster: Any = _Cluster(startup_nodes=nodes, **{k: v for k, v in options.items() if k not in tls})
     kind = _ClusterSSLConnection if address.uses_tls else _ClusterConnection
-    cluster.connection_kwargs |= {"connection_class": kind, **tls}  # of nodes it finds later
+    cluster.connection_kwargs |= {"connection_class": kind, **tls}  # for nodes that it finds later
     for node in cluster.startup_nodes:
         node.connection_class = kind
         node.connection_kwargs |= tls

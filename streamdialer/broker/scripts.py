@@ -1,9 +1,9 @@
 """Runs Lua scripts: joins a script with the shared pieces it uses, and sends the calls of many tasks in one pipeline.
 
-While one pipeline is on its way, further calls gather for the next one: a busy replica makes few round trips, and an
-idle replica sends each call at once. Calls of one script with the same keys are joined: Redis makes the functions of a
-script anew for each run, which may take longer than the call itself. All scripts are idempotent, so a call whose reply
-is lost is simply sent again.
+While two pipelines are on their way, further calls gather for the next one: a busy replica makes few round trips, and
+an idle replica sends each call at once. Calls of one script with the same keys are joined: Redis makes the functions
+of a script anew for each run, which may take longer than the call itself. All scripts are idempotent, so a call whose
+reply is lost is simply sent again.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class Scripts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         while running := [server for server in self._servers if not server.done()]:
-            for server in running:  # again: asyncio.wait_for, inside the client library, can swallow one
+            for server in running:  # repeated: asyncio.wait_for in the client library can lose a cancellation
                 server.cancel()
             await asyncio.wait(running, timeout=0.1)
         for call in (*self._queue, *self._set_aside):
