@@ -333,7 +333,7 @@ async def ping(client: Redis, url: str) -> None:
         ) from error
     except (RedisError, RedisClusterException, OSError) as error:
         if str(error).startswith("MISCONF"):
-            return  # a full disk: it answers whatever only reads
+            return  # a full disk: it still answers commands that only read
         if "NOAUTH" in str(error) or "HELLO must be called" in str(error):
             raise Unreachable(f"Redis at {mask_url(url)} wants a password: put it into REDIS_URL") from error
         if isinstance(error, AuthenticationError):

@@ -42,9 +42,8 @@ def is_over(update: Update, shown: Contact) -> bool:
     is_called_since = attempts is not None and shown_attempts > attempts
     if shown.status == "pending" or (shown.status == "callback" and not is_called_since):
         return False  # it waits; `callback` may be ours, and its confirmation lost
-    if (
-        shown.status in IN_CALL
-    ):  # the backend does not have the end yet; an attempt that does not count was shown as one
+    # the backend does not have the end yet; an attempt that does not count was shown as one
+    if shown.status in IN_CALL:
         is_ours = update.disposition is None or attempts is None or shown_attempts <= attempts + 1
         return not is_ours
     if known == "callback" and is_called_since and shown.status in ("no_answer", "busy", "failed"):
