@@ -52,7 +52,7 @@ def _disposition(end: HowItEnded, sip: str, q850: str) -> str:
         return timed_out
     if end.cause == _NORMAL_CLEARING:
         return "cancelled"  # we ended it: the network gives other causes
-    # it was hung up here, or Asterisk shuts down, or an older Asterisk reports a time-out like this
+    # it was hung up here, or Asterisk shuts down; without an OriginateResponse, it has timed out
     if end.cause == _UNKNOWN and not sip:
         was_taken_back = end.rang and not end.by_far_end
         return ("cancelled" if was_taken_back else "failed") if end.reasons else timed_out
