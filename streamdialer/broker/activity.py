@@ -67,7 +67,7 @@ class Activity:
         self._ended[stage][outcome] += 1
 
     def by_stage(self) -> dict[str, StageActivity]:
-        """The stages now; the rate covers the time since an earlier call of this, up to `RATE_OVER_S`."""
+        """The stages now; the rate covers the time since an earlier call of this method, up to `RATE_OVER_S`."""
         return {stage: self._of(stage) for stage in self._in_progress}
 
     def _of(self, stage: str) -> StageActivity:

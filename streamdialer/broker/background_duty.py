@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class BackgroundDuty:
     """A loop of turns, which runs in a `running` block and ends with it.
 
-    An error never ends the process, and never the duty: without its sweeper, a replica would look healthy and not be.
+    An error never ends the process, and never the duty: without its sweeper, a replica would look healthy but not work.
     The log says once that a duty fails and once that it works again.
     """
 

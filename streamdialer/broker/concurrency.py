@@ -33,9 +33,9 @@ class ConcurrencyLimit:
             await self._freed.wait()
 
     def scale_up(self) -> None:
-        """For a read that returned as many entries as were free: there may be more entries."""
+        """After a read that filled every free place: there may be more entries."""
         self.limit = min(self._most, self.limit * 2)
 
     def scale_down(self) -> None:
-        """For a read that found nothing."""
+        """After a read that found nothing."""
         self.limit = max(self._least, self.limit - max(1, self.limit // 8))

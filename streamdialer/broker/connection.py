@@ -94,7 +94,7 @@ def may_pass(error: object) -> bool:
 
 
 async def why_writes_are_refused(client: Redis, keys: Keys) -> str:
-    """In the server's words; '' when it takes writes. The command asks leave to write, and writes nothing."""
+    """In the server's words; '' when it takes writes. The command needs the right to write, and writes nothing."""
     try:
         await client.setrange(keys.probe, 0, "")
     except ResponseError as error:
@@ -158,7 +158,7 @@ def keys_of(settings: Settings) -> Keys:
 
 
 def names_to_tell(settings: Settings) -> str | None:
-    """A sentence on names that other programs must use and that nobody has chosen; None when there are none."""
+    """A warning: all names have a prefix that the settings do not name. None where they have no such prefix."""
     if settings.namespace or not parse_redis_url(settings.redis_url).is_cluster:
         return None
     keys = keys_of(settings)
@@ -264,7 +264,7 @@ class _Cluster(RedisCluster):
     def get_node(
         self, host: str | None = None, port: int | None = None, node_name: str | None = None
     ) -> ClusterNode | None:
-        """Also a node that has no slots yet, as one to which the first slot is being moved."""
+        """Also finds a node without slots, such as one to which its first slot is being moved."""
         node = super().get_node(host, port, node_name)
         if node is None and node_name:
             node = self.slotless.get(node_name)
@@ -289,10 +289,10 @@ class _Cluster(RedisCluster):
 
 def _cluster(address: RedisUrl, options: dict[str, Any]) -> Redis:
     nodes = [ClusterNode(host, port) for host, port in address.hosts]
-    tls = _tls_options(options)  # the client knows some of them only
+    tls = _tls_options(options)  # the Cluster client takes only some TLS options
     cluster: Any = _Cluster(startup_nodes=nodes, **{k: v for k, v in options.items() if k not in tls})
     kind = _ClusterSSLConnection if address.uses_tls else _ClusterConnection
-    cluster.connection_kwargs |= {"connection_class": kind, **tls}  # of nodes it finds later
+    cluster.connection_kwargs |= {"connection_class": kind, **tls}  # for nodes that it finds later
     for node in cluster.startup_nodes:
         node.connection_class = kind
         node.connection_kwargs |= tls
@@ -333,7 +333,7 @@ async def ping(client: Redis, url: str) -> None:
         ) from error
     except (RedisError, RedisClusterException, OSError) as error:
         if str(error).startswith("MISCONF"):
-            return  # a full disk: it answers whatever only reads
+            return  # a full disk: it still answers commands that only read
         if "NOAUTH" in str(error) or "HELLO must be called" in str(error):
             raise Unreachable(f"Redis at {mask_url(url)} wants a password: put it into REDIS_URL") from error
         if isinstance(error, AuthenticationError):

@@ -33,9 +33,9 @@ Handler = Callable[[Entry], Awaitable[None]]
 Outcome = Literal["done", "dead", "again", "failed"]
 READ_BATCH: Final = 200
 EMPTY_FOR_S: Final = 0.1
-"""How long a stream that was read empty counts as having little to read."""
+"""For this long after a read that found nothing, the stream counts as having little to read."""
 HELD_BYTES: Final = 32 * 1024 * 1024
-"""A consumer that works on entries of that size in all reads no more."""
+"""While the entries that a consumer works on have this size together, it reads no more."""
 DRAIN_FRACTION: Final = 0.7
 """Part of the shutdown timeout in which handlers may finish. In the rest, unfinished entries are handed back."""
 HANDED_BACK_IDLE_MS: Final = 86_400_000
@@ -299,14 +299,14 @@ class StreamConsumer:
         return "dead"
 
     async def _repair_until_stopped(self) -> None:
-        """Apart from reading: all handlers may wait for the stream that takes no entry."""
+        """Runs beside reading, because all handlers may be waiting for the stream that takes no entry."""
         while True:
             await anyio.sleep(REPAIR_EVERY_S)
             try:
                 await self._group.repair()
             except RedisError as error:
                 log.warning(
-                    "could not look whether the streams take entries",
+                    "could not check whether the streams take entries",
                     extra={"stream": self.stream, "error": str(error)},
                 )
 

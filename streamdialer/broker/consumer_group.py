@@ -26,10 +26,10 @@ REPAIR_STREAM: Final = Script(_PACKAGE, "repair_stream")
 MOST_MOVED: Final = 500
 """Entries that one script call moves to the new stream."""
 MOST_MOVED_BYTES: Final = 2_000_000
-"""After so many bytes it moves no more; a text counts as a hundred more than it has."""
+"""Bytes after which it moves no more; each text counts a hundred bytes more than it has."""
 READ_ENTRIES: Final = Script(_PACKAGE, "read_entries")
 READ_BYTES: Final = 8 * 1024 * 1024
-"""After so many bytes a read ends: as much as 128 entries of the largest size that others may write."""
+"""Bytes after which a read ends: 128 entries of the largest size that other programs may write."""
 Row = tuple[str, dict[str, str] | None]
 """An entry's id and fields; no fields when the entry has been deleted."""
 
@@ -149,7 +149,9 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
         try:
             return list(await self.scripts.run(EXTEND_LEASE, [self.stream], args))
         except ResponseError as error:  # the stream or its group no longer exists
-            log.warning("cannot renew", extra={"stream": self.stream, "error": str(error)})
+            log.warning(
+                "cannot renew the lease of entries", extra={"stream": self.stream, "error": str(error)}
+            )
             return []
 
     async def remove_idle_consumers(self, idle_s: float) -> None:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from streamdialer.broker.keys import Keys, Stream
 
 MAX_ENTRY_BYTES: Final = 65_536
-"""Of an entry that another program writes, names and values of its fields together."""
+"""The largest entry that another program may write: names and values of its fields together."""
 
 MAX_FIELDS_KEPT: Final = 1000
 CUT_FIELDS, CUT_CHARACTERS = 20, 1000

@@ -10,9 +10,9 @@ from streamdialer.broker.connection import server_ms
 from streamdialer.broker.keys import Keys
 
 KEPT_MS: Final = 60_000
-"""A request counts for that long: the call may not be there yet, or this program was started a moment ago."""
+"""How long a request counts: the call may not be there yet, or this program may have just started."""
 _LAST_POSSIBLE: Final = 20
-"""Digits of the milliseconds of an id after which the stream begins anew."""
+"""An id with that many digits of milliseconds is close to the last possible one: the stream will begin anew."""
 
 
 def _is_last_possible(entry: str) -> bool:

@@ -43,7 +43,7 @@ class ReplicaState(msgspec.Struct, frozen=True, kw_only=True):
 
     role: Role
     version: str = ""
-    """'' of a version that does not say it."""
+    """'' when its version does not report it."""
     host: str
     pid: int
     uptime_s: float

@@ -93,7 +93,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}campaign:*"
 
     def campaign_of(self, key: str) -> str | None:
-        """The id, as its program writes it, of the campaign whose public hash `key` is; None when it is of none."""
+        """The id of the campaign whose public hash is `key`, as its program writes it; None for any other key."""
         head = f"{self.prefix}campaign:"
         tail = key.removeprefix(head)
         return tail if key.startswith(head) and tail and ":" not in tail else None
@@ -296,7 +296,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:settings:{campaign}"
 
     def paused(self, server: PausingServer) -> str:
-        """There while the server asks for no requests, in whatever process it said so."""
+        """Exists while the server asks for no requests, whichever process it told."""
         return f"{self.prefix}sd:paused:{server}"
 
     @property

@@ -20,7 +20,7 @@ FIELDS: Final = ("layout", "moved_to", "moving")
 
 
 def why_unusable(layout: str | None, moved_to: str | None, moving: str | None) -> str | None:
-    """Why this program must not work with data whose hash `server` says so; None when it may."""
+    """Why this program must not work with the data, by the hash `server`; None when it may."""
     if moved_to:
         return f"the data of this namespace was moved to {moved_to}: correct REDIS_URL"
     if moving:

@@ -36,7 +36,7 @@ class OutcomeGroup(msgspec.Struct, frozen=True):
         return self.stream or self.keys.outcomes
 
     async def create(self, after: str = "0") -> None:
-        """The group exists; a new one begins after that entry: `0` with the oldest, `$` with the next one."""
+        """Makes the group if it does not exist; it begins after that entry: `0` the oldest, `$` the next one."""
         try:
             await self.client.xgroup_create(self._key, self.name, id=after, mkstream=True)
         except ResponseError as error:

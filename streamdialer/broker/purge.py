@@ -12,7 +12,7 @@ from streamdialer.errors import CannotBeDone
 PURGE: Final = Script("streamdialer.broker", "purge")
 EMPTY_BATCH: Final = 500
 EMPTY_BYTES: Final = 1_000_000
-"""Other programs may write large entries, and every script holds up everybody."""
+"""Other programs may write large entries, and while a script runs, Redis serves no other client."""
 DEPENDS: Final = {
     "calls": "calls are reserved, and its entries place them or hand them back",
     "updates": "the backend has not confirmed every update, and its entries carry the missing ones",

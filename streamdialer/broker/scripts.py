@@ -1,9 +1,9 @@
 """Runs Lua scripts: joins a script with the shared pieces it uses, and sends the calls of many tasks in one pipeline.
 
-While one pipeline is on its way, further calls gather for the next one: a busy replica makes few round trips, and an
-idle replica sends each call at once. Calls of one script with the same keys are joined: Redis makes the functions of a
-script anew for each run, which may take longer than the call itself. All scripts are idempotent, so a call whose reply
-is lost is simply sent again.
+While two pipelines are on their way, further calls gather for the next one: a busy replica makes few round trips, and
+an idle replica sends each call at once. Calls of one script with the same keys are joined: Redis makes the functions
+of a script anew for each run, which may take longer than the call itself. All scripts are idempotent, so a call whose
+reply is lost is simply sent again.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _trouble_text(trouble: BaseException) -> str:
 
 
 def _piece(package: str, name: str) -> str:
-    """Source of a shared piece: the package's own, or of Redis itself (`broker`)."""
+    """Source of a shared piece: the package's own, else the one in `broker`."""
     own = resources.files(package) / "lua" / "lib" / f"{name}.lua"
     return (own if own.is_file() else BROKER_PIECES / f"{name}.lua").read_text("utf-8")
 
@@ -87,9 +87,9 @@ class Script(_Source):
     def __init__(
         self, package: str, name: str, *, only_reads: bool = False, joins_calls: bool = False
     ) -> None:
-        """One that only reads also runs for a user of Redis who may not write.
+        """`only_reads`: also a user of Redis who may not write can run it.
 
-        One that joins calls runs once for several with the same keys: its pieces keep nothing from one to the next.
+        `joins_calls`: one run may serve several calls with the same keys; its pieces must keep nothing between calls.
         """
         folder = resources.files(package) / "lua"
         body = (folder / f"{name}.lua").read_text("utf-8")
@@ -111,7 +111,7 @@ class _Call:
         self.args = args
         self.was_set_aside = False
         self.is_alone = False
-        """It is not joined with others, which have failed with it."""
+        """It runs alone, because a run that joined it with other calls has failed."""
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
@@ -171,7 +171,7 @@ class Scripts:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         while running := [server for server in self._servers if not server.done()]:
-            for server in running:  # again: asyncio.wait_for, inside the client library, can swallow one
+            for server in running:  # repeated: asyncio.wait_for in the client library can lose a cancellation
                 server.cancel()
             await asyncio.wait(running, timeout=0.1)
         for call in (*self._queue, *self._set_aside):
@@ -201,9 +201,9 @@ class Scripts:
                             call.result.cancel()
 
     def _repeat_later(self, call: _Call) -> None:
-        """Apart from the other calls: the streams that they write to take entries."""
+        """The other calls go on meanwhile: the streams that they write to take entries."""
         if not call.was_set_aside and not self._set_aside:
-            log.error("a stream takes no entry until it is made anew; what it is to take waits")
+            log.error("a stream takes no entry until it is made anew; entries for it wait")
         call.was_set_aside = True
         self._set_aside.add(call)
         asyncio.get_running_loop().call_later(SET_ASIDE_S, self._repeat, call)

@@ -99,7 +99,7 @@ def background_duties(
 
 
 def systemd_duties(wait_stopping: Callable[[], Awaitable[None]]) -> list[BackgroundDuty]:
-    """What a process that systemd started does, and no part of a process."""
+    """Duties of the process that systemd started; the processes of a supervisor and an embedded replica have none."""
     return [SystemdReporter(wait_stopping)] if systemd.is_listening() else []
 
 

@@ -86,7 +86,7 @@ class CallsStage:
             await self._place(attempt, call, until)
 
     async def _read_queue(self, campaign: str) -> None:
-        """The queue is known, where the call itself must name it."""
+        """Learns the campaign's queue where the request must name it: where Asterisk places the calls."""
         is_needed = self._services.dialer_api is None
         if is_needed and self._queues.get(campaign, QUEUE_MAX_AGE_S) is None:
             self._queues.put(campaign, await self._services.queues.queue_of(campaign))

@@ -90,7 +90,7 @@ def read_event(entry: Entry, count_unread: Callable[[str], None] = lambda _name:
     if isinstance(event, ListEvent) and not (
         event.part <= event.parts and (event.list_id or event.parts == 1)
     ):
-        raise BadEntry("wrong_type", "a part of a list takes list_id, and part of 1 to parts")
+        raise BadEntry("wrong_type", "a part of a list takes list_id, and part from 1 to parts")
     if isinstance(event, SourceEvent):
         since_ms(event)
     if isinstance(event, DoNotCallEvent) and not event.has_target:

@@ -137,7 +137,7 @@ class EventsStage:
             )
             if applied.status != "unknown":
                 return
-        if queue:  # which agent, or who that is, only the list says
+        if queue:  # only the list says which agent it is
             self._wakeups.reread_agents(queue)
         elif not event.queue:
             raise BadEntry(

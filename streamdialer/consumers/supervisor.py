@@ -42,7 +42,7 @@ STUCK_CHECKS: Final = 15
 
 
 async def _is_ready() -> None:
-    """For programs that no other one waits for."""
+    """`wait_ready` of programs that no other program waits for."""
 
 
 class Program(msgspec.Struct, frozen=True, kw_only=True):

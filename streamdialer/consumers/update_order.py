@@ -62,14 +62,14 @@ class UpdateOrder:
         if shown is not None:
             return is_over(update, shown)
         if not is_back:
-            return False  # where the contact has gone, the backend will say so
+            return False  # if the contact is gone, the reply to the PATCH says so
         return backend.shows_contacts or await self._is_gone(campaign, contact, update)
 
     async def _is_gone(self, campaign: str, contact: str, update: Update) -> bool:
         """Whether a backend that shows no single contacts has finished the contact; False when its list is too long."""
         known = update.shown_status
         if known is None:
-            return False  # it has taken nothing yet: the contact is not on a list of called ones
+            return False  # the backend has taken nothing yet: the contact is not on a list of called ones
         statuses = sorted({known, *IN_CALL, *((update.disposition,) if update.disposition else ())})
         name = f"{campaign} {update.attempts} {statuses}"
         async with self._reads_list:
@@ -102,7 +102,7 @@ class UpdateOrder:
         return found
 
     async def _is_newer(self, campaign: str, contact: str, update: Update, doubt: Doubt) -> bool:
-        """After a data loss."""
+        """Whether the update is newer than the contact in the backend; asked for updates after a data loss."""
         backend = self._services.backend
         try:
             shown = await backend.contact(campaign, contact)
@@ -114,7 +114,7 @@ class UpdateOrder:
             shown = None
         if shown is None:
             if backend.shows_contacts:
-                return update.status != "pending"  # it has gone, and the backend will say so
+                return update.status != "pending"  # the contact is gone, and the reply to the PATCH says so
             shown = await self._listed(campaign, contact)
         return shown is not None and is_newer(update, doubt, shown)
 

@@ -22,7 +22,7 @@ PROGRESS: Final = {
 
 
 def is_over(update: Update, shown: Contact) -> bool:
-    """Whether the backend has finished the contact itself since the state that the ledger knows it to have shown.
+    """Whether the backend has finished the contact itself since it showed the state that the ledger knows.
 
     `pending` puts a contact back in the line: the backend must show what the ledger knows, or the contact's last call.
     Any other update is news of a call or of a wish, which only a finished contact does not get.
@@ -42,13 +42,12 @@ def is_over(update: Update, shown: Contact) -> bool:
     is_called_since = attempts is not None and shown_attempts > attempts
     if shown.status == "pending" or (shown.status == "callback" and not is_called_since):
         return False  # it waits; `callback` may be ours, and its confirmation lost
-    if (
-        shown.status in IN_CALL
-    ):  # the backend has not had the end; an attempt that does not count was shown as one
+    # the backend does not have the end yet; an attempt that does not count was shown as one
+    if shown.status in IN_CALL:
         is_ours = update.disposition is None or attempts is None or shown_attempts <= attempts + 1
         return not is_ours
     if known == "callback" and is_called_since and shown.status in ("no_answer", "busy", "failed"):
-        return False  # by another campaign, in vain
+        return False  # another campaign called, and reached no one
     # a newer state may have been there before the backend had answered to the end: only an older end is known as taken
     is_own_end = shown.status == update.disposition and PROGRESS.get(shown.status) == 3
     is_known = (

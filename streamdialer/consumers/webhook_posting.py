@@ -1,4 +1,4 @@
-"""The outcomes that are being posted to one address: in order per contact, again and again for a day.
+"""The outcomes that are being posted to one address: in order per contact, tried again for a day.
 
 An entry is acknowledged when the address has taken it, or when it is given up.
 """
@@ -68,7 +68,7 @@ def read_entry(entry: str, fields: dict[str, str], redis_began_at: float) -> tup
 
 
 class Posting:
-    """Of one turn of this process; `tasks` of `add` do the work."""
+    """One turn of this process; the tasks that `add` starts do the work."""
 
     def __init__(
         self, group: OutcomeGroup, endpoint: WebhookEndpoint, shutdown: ShutdownSignal, retry_for_s: float
@@ -120,7 +120,7 @@ class Posting:
                 await self._has_room.wait()
 
     async def acknowledge(self) -> None:
-        """All that is done at a time in one round trip: a process that is killed meanwhile has them posted again."""
+        """Acknowledges all that is done in one round trip; what a killed process has not acknowledged comes again."""
         while True:
             await self._has_done.wait()
             await self.acknowledge_done()
@@ -165,7 +165,7 @@ class Posting:
                 self._given_up += 1
                 WEBHOOK_OUTCOMES.labels("dead").inc()
                 log.error(
-                    "an outcome is given up: it was not taken in time",
+                    "an outcome is given up: the address did not take it in time",
                     extra={"entry": outcome.entry, "error": answer.detail, "given_up": self._given_up},
                 )
                 return True
@@ -185,6 +185,8 @@ class Posting:
         if answer.is_taken == self._is_failing:
             self._is_failing = not answer.is_taken
             if self._is_failing:
-                log.error("webhooks wait: an outcome is not taken", extra={"error": answer.detail})
+                log.error(
+                    "webhooks wait: the address does not take an outcome", extra={"error": answer.detail}
+                )
             else:
-                log.warning("outcomes are taken again")
+                log.warning("the address takes outcomes again")

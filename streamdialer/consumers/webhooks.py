@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 BATCH: Final = 500
 BLOCK_MS: Final = 1000
 LEASE_S: Final = 30.0
-"""For how long a process that stopped without a word keeps others from posting."""
+"""For how long a process that was killed keeps others from posting."""
 RENEW_S: Final = 5.0
 PAUSE_S: Final = 2.0
 
@@ -68,7 +68,7 @@ class WebhookDelivery:
         self._stop_within_s = stop_within_s
 
     async def run(self) -> None:
-        """Until the stop. Waits for a Redis that goes away, and for its turn while another process posts."""
+        """Posts until the stop. Waits for a Redis that goes away, and for its turn while another process posts."""
         client, keys = self._group.client, self._group.keys
         lease = client.lock(keys.webhooks_lease(self._group.name), LEASE_S, thread_local=False)
         is_new, is_away = True, False
@@ -77,11 +77,11 @@ class WebhookDelivery:
             try:
                 await self._group.create("$" if is_new else "0")
                 if is_away:
-                    log.warning("Redis is back: outcomes are posted on")
+                    log.warning("Redis is back: outcomes are posted again")
                 is_new, is_away = (
                     False,
                     False,
-                )  # a group that goes from now on went with the data of its Redis
+                )  # a group that is missing from now on was lost with the data of its Redis
                 has_turn = await _take_turn(lease)
                 if has_turn:
                     log.info("posts outcomes", extra={"group": self._group.name})
@@ -94,7 +94,7 @@ class WebhookDelivery:
                 await self._shutdown.sleep(PAUSE_S)
 
     async def _post_while_leased(self, lease: Lock) -> None:
-        """Until the stop, or until another process has the lease. The lease ends by itself if Redis goes away."""
+        """Posts until the stop, or until another process has the lease. The lease ends by itself if Redis goes away."""
         posting = Posting(self._group, self._endpoint, self._shutdown, self._retry_for_s)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._renew, lease, posting, tasks.cancel_scope.cancel)

@@ -1,1 +1,1 @@
-"""The two HTTP services the dialer talks to: the Django backend and the Dialer API."""
+"""The services the dialer talks to: the Django backend, the Dialer API, Asterisk, and addresses that get webhooks."""

@@ -200,6 +200,6 @@ def _variables_of_contact(variables: Mapping[str, str]) -> list[str]:
 
 
 async def _drain(client: AmiClient) -> None:
-    """The news of the link; `serve` logs what matters."""
+    """Takes the messages of the link off their queue; `serve` logs what matters."""
     while True:
         await client.receive()

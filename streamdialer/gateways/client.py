@@ -214,7 +214,7 @@ class Service:
         return response
 
     def pause(self, wait_s: float) -> None:
-        """`ask` sends nothing for so long; a longer pause stays."""
+        """`ask` sends nothing for that long; a longer pause stays."""
         self._paused_until_s = max(self._paused_until_s, monotonic() + wait_s)
 
     def unusable_reply(self, response: Response) -> Unreachable:
@@ -257,7 +257,7 @@ class Gateway:
         self._service.note_pause = note
 
     def pause(self, wait_s: float) -> None:
-        """No request of `ask` for so long: another process was told so."""
+        """`ask` sends nothing for that long: the service told another process so."""
         self._service.pause(wait_s)
 
     async def aclose(self) -> None:

@@ -54,7 +54,7 @@ _UNSENT: Final = (  # it is certain that no byte of the request was sent
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What an originate request came to."""
+    """The result of an originate request."""
 
     verdict: Verdict
     """`placed`: it is being placed. `not_placed`: may be dialed again. `never`: useless. `unknown`: it may ring."""

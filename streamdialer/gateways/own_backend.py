@@ -101,7 +101,7 @@ class OwnBackend(Backend):
             offset += len(page.results)
 
     async def finish_list(self, list_id: int, *, lines: int, bad: int) -> ListResult:
-        """What came of the list."""
+        """Ends the list; returns how many contacts were added, and how many were duplicates."""
         counts = {"lines": lines, "bad": bad}
         return self._read(await self._post(f"/api/lists/{list_id}/", counts, method="PATCH"), ListResult)
 
@@ -136,8 +136,8 @@ class OwnBackend(Backend):
         response = await self._service.ask(method, path, body=body)
         if response.status_code in _NOT_SERVED:
             raise CannotBeDone(
-                f"the backend at {self._service.base} makes no campaigns and lists: only `streamdialer backend` does; "
-                "check BACKEND_URL"
+                f"the backend at {self._service.base} cannot create campaigns and lists: only "
+                "`streamdialer backend` can; check BACKEND_URL"
             )
         if response.status_code == 400:
             raise CannotBeDone(f"the backend refuses it: {response.content[:500].decode('utf-8', 'replace')}")

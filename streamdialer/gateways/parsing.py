@@ -39,7 +39,7 @@ RATIO_LIMITS: Final[dict[DialMode, float]] = {"predictive": 3.0, "power": 5.0}
 _WORD_FIELDS: Final = ("dial_mode", "pacing", "rule_pack", "caller_id_choice", "on_machine")
 _DURATION: Final = re.compile(r"([0-9]{1,3}):([0-5][0-9]):([0-5][0-9])")
 _AS_WRITTEN: Final = "!#$%&'()*+,/:;=?@[]|~"
-"""What stands for itself in a page's address."""
+"""Characters that are not percent-encoded in a page's address."""
 _WHOLE: Final = re.compile(r"[0-9]{1,15}")
 
 

@@ -1,7 +1,7 @@
 """An address that gets messages by POST, signed by the Standard Webhooks scheme (https://www.standardwebhooks.com).
 
-It is an address that somebody typed: unless allowed, none of a private network or of this machine is connected to,
-whatever its name resolves to at that moment. Redirects are not followed.
+A person typed the address. Unless the settings allow it, no connection is made to a private network or to this machine,
+whatever the name resolves to at that moment. Redirects are not followed.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from streamdialer.broker.scripts import Script, Scripts
 
 ABANDON_METRICS: Final = Script("streamdialer.ledger", "abandon_metrics", only_reads=True)
 HOURS_PER_SCRIPT: Final = 750
-"""At least one campaign's: the longest window has 720."""
+"""Enough for one campaign: the longest window has 720 hours."""
 
 
 class AbandonCounts(msgspec.Struct, frozen=True, array_like=True):

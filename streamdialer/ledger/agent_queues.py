@@ -24,7 +24,10 @@ class AgentQueues:
     async def run(
         self, script: Script, names: Sequence[str], args: Sequence[Argument], about: str, queue: str
     ) -> list[Any]:
-        """The script's answer. It gets the keys of `queue` ('' = none), and of those it needed last for `about`."""
+        """The script's answer. It gets the keys of `queue` ('' = none) and of the queues that it needed last time.
+
+        `about` is whom or what the call is about, such as an agent: it finds the queues of last time.
+        """
         queues = self._remembered.get(about) or ([queue] if queue else [])
         if queue and queue not in queues:
             queues = [*queues, queue]

@@ -166,7 +166,7 @@ class CampaignLedger:
             names += [keys.reserved(other), keys.dialing(other)]
         names += request.rate_limits.live_calls(keys)
         names += keys.of_sharing(queue, request.sharing)
-        with tracing.span("claim", campaign=campaign):  # the calls are steps of it
+        with tracing.span("claim", campaign=campaign):  # the spans of its calls stand below it
             args = json_args(
                 token=request.token,
                 level=request.level,

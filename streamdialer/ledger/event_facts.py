@@ -43,5 +43,5 @@ def fact_of(event: CallEvent) -> CallFact:
             if said in KINDS:  # the cause says more
                 disposition = said
             if disposition == "cancelled":
-                return CallFact("x", disposition)  # how it was taken back is no cause of its own
+                return CallFact("x", disposition)  # the cause of our own hang-up says nothing
             return CallFact("x", disposition, cause_of(event.cause) or cause_of(event.disposition))

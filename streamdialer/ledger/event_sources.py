@@ -25,7 +25,7 @@ class SourceLists(msgspec.Struct, frozen=True):
     """The lists of all sources."""
 
     cutoff_ms: int
-    """Calls with a later sign of life may be missing in some list, ledger ms."""
+    """A call that was heard of later may be missing in some list, ledger ms."""
     watched_since_ms: int
     """Since when every source has watched without a gap, ledger ms."""
     sources: tuple[str, ...]
@@ -34,7 +34,7 @@ class SourceLists(msgspec.Struct, frozen=True):
 
 
 class MissingCalls(msgspec.Struct, kw_only=True):
-    """What a look at a campaign's calls brought."""
+    """What was found when a campaign's calls were compared with the lists."""
 
     examined: int = 0
     stayed: int = 0

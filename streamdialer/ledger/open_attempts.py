@@ -11,7 +11,7 @@ from streamdialer.broker.keys import Keys
 from streamdialer.ledger.records import decode_contact
 
 MAX_OPEN: Final = 1000
-"""Of each campaign and state."""
+"""Most attempts that are read of each campaign and state."""
 
 
 class OpenAttempt(msgspec.Struct, frozen=True):
@@ -21,7 +21,7 @@ class OpenAttempt(msgspec.Struct, frozen=True):
 
 
 async def unanswered_attempts(client: Redis, keys: Keys) -> list[OpenAttempt]:
-    """Those that no event has answered or ended, of all campaigns; raises redis.RedisError."""
+    """The attempts of all campaigns that no event has answered or ended; raises redis.RedisError."""
     campaigns = [str(name) for name in await client.hkeys(keys.directory)]
     pipe = client.pipeline(transaction=False)
     for campaign in campaigns:

@@ -42,7 +42,7 @@ class AttemptFacts(msgspec.Struct, frozen=True):
     without_end: int = field(default=0, name="mx")
     """No end came until the longest conversation was over."""
     missing_at_ms: float | None = field(default=None, name="sl")
-    """No event source lists the call, and each has listed its calls since then; signs of life that come later count."""
+    """No event source lists the call, and each has listed its calls since then; later events of it still count."""
     forgotten: int = field(default=0, name="u")
     """Redis lost data while the call was up, and no event came in its ringing time."""
     shown_answered: int = field(default=0, name="w")

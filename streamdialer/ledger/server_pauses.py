@@ -1,4 +1,4 @@
-"""Servers that ask for fewer requests: all processes leave them alone, whichever of them was told."""
+"""Servers that ask for fewer requests: no process sends them any for a while, whichever process the server told."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ class ServerPauses:
         self._keys = keys
 
     async def note(self, server: PausingServer, wait_s: float) -> None:
-        """No process sends the server a request for so long."""
+        """From now on, no process sends the server a request for that long."""
         if wait_s > 0:
             await self._scripts.run(PAUSE_REQUESTS, [self._keys.paused(server)], [round(wait_s * 1000)])

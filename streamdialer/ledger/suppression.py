@@ -55,7 +55,7 @@ class DncEntry(msgspec.Struct, frozen=True):
 
 
 class RegistryQuery(msgspec.Struct, frozen=True):
-    """The newest query of a register of numbers that must not be called."""
+    """The newest query of a registry of numbers that must not be called."""
 
     registry: str
     asked_s: int

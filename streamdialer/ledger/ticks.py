@@ -49,7 +49,7 @@ class TickStart(msgspec.Struct, frozen=True):
 
 
 class ResultWithoutContacts(msgspec.Struct, frozen=True):
-    """What a tick comes to when no contact may be placed."""
+    """The result of a tick when no contact may be placed."""
 
     result: TickResult
     deadline_ms: int

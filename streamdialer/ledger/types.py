@@ -189,8 +189,8 @@ class ClaimResult(msgspec.Struct, frozen=True, kw_only=True):
     free: int
     """Free agents."""
     usable: int = 0
-    """Those of them that calls of this queue may use: not those with a call of another queue coming, nor, without a
-    new list, those known only from a list. 0 in a claim that was refused."""
+    """Free agents that calls of this queue may use. An agent for whom a call of another queue is coming does not
+    count; nor, when the list is old, an agent known only from it. 0 in a claim that was refused."""
     dialing: int
     """Reserved, sent and ringing calls."""
     live: int

@@ -37,7 +37,7 @@ class AgentNow(msgspec.Struct, frozen=True, kw_only=True):
     calls: int
     """Conversations that began since the day's beginning."""
     talk_s: float
-    """How long those lasted that ended since then, and the one that goes on."""
+    """Length of the conversations that ended since then, and of the one that goes on."""
 
 
 async def agents_now(

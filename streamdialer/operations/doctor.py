@@ -357,7 +357,7 @@ async def _dialer_api_calls(client: Redis, keys: Keys) -> Findings:
 
 async def _asterisk(settings: Settings, active: list[str]) -> Findings:
     campaigns = []
-    with suppress(StreamdialerError):  # the check of the backend says it
+    with suppress(StreamdialerError):  # the check of the backend reports it
         async with Backend(settings) as backend:
             for campaign in active[:QUEUES_AND_TRUNKS_OF]:
                 with suppress(StreamdialerError):

@@ -43,7 +43,7 @@ async def read_outcomes(
                 outcomes = OutcomeGroup(client, keys, group, stream_of(keys))
                 await outcomes.create()
                 if is_away:
-                    log.warning("Redis is back: outcomes are read on")
+                    log.warning("Redis is back: outcomes are read again")
                 is_away = False
                 await _read(outcomes, deliver)
         except (Unreachable, CannotBeDone, RedisError, *TRANSIENT) as error:

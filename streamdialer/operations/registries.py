@@ -1,4 +1,4 @@
-"""Whether registers of numbers that must not be called have to be asked again."""
+"""Whether registries of numbers that must not be called have to be asked again."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ MAX_RISK_LIMIT: Final = 0.15
 _RATE_FADE_S: Final = 900.0
 _CREDIT_FADE_S: Final = 3600.0
 _BIAS_PER_S: Final = 0.1 / 900.0
-"""Slow, and `_GAIN` is small: the estimated chances are right to begin with. A limit that follows every run of luck
-leaves agents idle in one half hour, reaches the cap in the next, and gains nothing."""
+"""Slow, and `_GAIN` is small, because the estimated chances need little correction. A limit that follows chance leaves
+agents idle in one half hour, reaches the cap in the next, and gains nothing."""
 _BIAS_RANGE: Final = (-2.5, 1.2)
 _GAIN: Final = 0.3
 _MAX_ERROR: Final = 3.0

@@ -1,1 +1,1 @@
-"""Writers of the streams: ticks on a schedule, ticks and events from any program."""
+"""Writers of the streams: ticks on a schedule, events of Asterisk, ticks and events from any program."""

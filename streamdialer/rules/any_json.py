@@ -1,4 +1,4 @@
-"""JSON of any program as values (pure): what is odd in it costs as little of it as possible.
+"""Reads JSON of any program (pure): what cannot be read is lost, and the rest is not.
 
 NaN, numbers too large and values nested too deeply become null, half a surrogate pair becomes a question mark, an
 undecodable byte is read as Latin-1.

@@ -16,7 +16,7 @@ from streamdialer.rules.zone_clock import DAY_MS, day_of, read_zone
 from streamdialer.rules.zones import OWN_ZONE, split_place
 
 _HORIZON_MS: Final = 400 * DAY_MS
-"""Hours that do not intersect within a year and a leap of holidays never do."""
+"""Hours that do not intersect within a year and the holidays after it never do."""
 
 
 class Hours(Protocol):

@@ -51,7 +51,7 @@ class ConsentRule(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RegistryRule(msgspec.Struct, frozen=True):
-    """The campaign is not dialed when the registry was last asked longer ago, or never."""
+    """The campaign is not dialed when the registry's newest query is older; without any query, nothing stops it."""
 
     name: str
     max_age_ms: int

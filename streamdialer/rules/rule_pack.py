@@ -106,15 +106,15 @@ class Consent(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Only contacts with a `consent` are called."""
 
     max_age_days: Annotated[int, Meta(ge=1)] | None = None
-    """An older consent is none."""
+    """An older consent does not count."""
 
 
 class Registry(StatuteValue, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A register of numbers that must not be called; a campaign is dialed only after it was asked."""
+    """A registry of numbers that must not be called; a campaign is not dialed when its newest query is too old."""
 
     name: Annotated[str, Meta(pattern="^[a-z0-9-]{1,32}$")]
     max_age_days: Annotated[int, Meta(ge=1)]
-    """Since its newest answer."""
+    """Largest age of its newest answer."""
 
 
 class Pack(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

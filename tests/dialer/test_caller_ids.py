@@ -58,4 +58,4 @@ async def test_each_call_shows_one_of_the_pool_and_a_contact_its_own(
     assert shown.pop("+15550000007") == "own"
     assert [shown[NUMBERS[0]], shown[NUMBERS[1]], shown[NUMBERS[3]]] == [BOGOTA, BOGOTA, CALI]
     assert Counter(shown.values()) == {BOGOTA: 2, CALI: 2, MEDELLIN: 2}
-    assert "each of its caller ids has had its calls of the day" in lines[0]
+    assert "each of its caller ids has made its calls of the day" in lines[0]

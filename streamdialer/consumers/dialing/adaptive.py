@@ -67,7 +67,7 @@ def min_ring_s(settings: CampaignSettings, ours: Settings) -> float | None:
 
 
 def next_decision_s(adaptive: AdaptiveResult | None, time_scale: float) -> float:
-    """When the campaign needs another decision even without an event; None has decided a moment ago."""
+    """When the campaign needs another decision even without an event; `adaptive` None: it decided a moment ago."""
     return max(MIN_INTERVAL_REAL_S, (MIN_INTERVAL_S if adaptive is None else MAX_INTERVAL_S) / time_scale)
 
 

@@ -42,7 +42,7 @@ def _named(lines: list[str]) -> str:
 
 
 class AgentLists(BackgroundReads):
-    """Reads lists for ticks that wait for them, and beside those that need not wait."""
+    """Reads lists: some ticks wait for them; for ticks that need not wait, they are read in the background."""
 
     name: ClassVar[str] = "agent lists"
 

@@ -34,6 +34,6 @@ def _with_digits(ids: tuple[str, ...], country: str) -> tuple[tuple[str, str], .
 
 
 def _digits(caller_id: str, country: str) -> str:
-    """Of `Shop <+5716001111>` those of the number."""
+    """The digits of the number, as in `Shop <+5716001111>`."""
     number = read_number(caller_id.rpartition("<")[2].rstrip("> "), country)
     return re.sub(r"\D", "", caller_id if number.problem else str(number))

@@ -104,7 +104,7 @@ class CampaignCache(BackgroundReads):
 
 
 def with_defaults(campaign: CampaignSettings, defaults: Settings) -> CampaignSettings:
-    """The campaign's settings, those it leaves open taken from ours."""
+    """The campaign's settings; where it has none, ours."""
     return msgspec.structs.replace(
         campaign,
         pacing=campaign.pacing or defaults.pacing,

@@ -68,7 +68,7 @@ def load_row(
 
 
 def variables_of(custom_data: object) -> dict[str, str]:
-    """What of a contact's own data goes to the telephone system; a line break or control character becomes a blank."""
+    """The part of a contact's own data that the telephone system gets, with blanks for control characters."""
     variables: dict[str, str] = {}
     for name, value in custom_data.items() if isinstance(custom_data, dict) else ():
         if isinstance(value, float) and not math.isfinite(value):

@@ -19,18 +19,18 @@ CLAIM_BATCH: Final = 500
 
 
 class DialDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """What one try of a dial tick wants."""
+    """What one try of a dial tick has decided."""
 
     fixed: Decision
-    """By the campaign's mode and ratio."""
+    """The decision by the campaign's mode and ratio."""
     adaptive: AdaptiveResult | None = None
-    """By adaptive pacing, where it decides or shadows."""
+    """The decision of adaptive pacing, where it decides or shadows."""
     is_new: bool = False
     """Adaptive pacing decided in this try; what it learnt is to be saved."""
     needs_timer: bool = False
     """Adaptive pacing must decide again soon, whatever happens."""
     claim: ClaimRequest | None
-    """None: adaptive pacing has decided a moment ago."""
+    """None: adaptive pacing decided a moment ago, so this try claims nothing."""
 
     @property
     def take_back(self) -> int:

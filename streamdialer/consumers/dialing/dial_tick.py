@@ -38,7 +38,7 @@ MAX_CLAIMS: Final = 3
 MIN_RETRY_S: Final = 0.2
 """Shortest time after which a campaign dials again because of what its own claim said."""
 READ_ON_S: Final = 1.0
-"""When a campaign without ready contacts reads on a long list, or looks whether it has been rebuilt."""
+"""When a campaign without ready contacts goes on reading a long list, or checks whether it has been rebuilt."""
 LOCK_TTL_S: Final = 60.0
 
 
@@ -67,7 +67,7 @@ class DialTick:
         self._idle = IdleCampaigns()
 
     def without_contacts(self, campaign: str, keep_s: float) -> ResultWithoutContacts | None:
-        """What the next tick comes to if no contact may be placed; None when the tick must decide."""
+        """The result of the next tick if no contact may be placed; None when the tick must decide."""
         settings = self.campaigns.known(campaign)
         if settings is None or self._refill.is_due(campaign, 0):
             return None
@@ -194,7 +194,7 @@ class DialTick:
             if not claimed.dialed:
                 raise
             log.warning(
-                "Contacts cannot be verified and wait", extra={"campaign": campaign.id, "error": str(error)}
+                "contacts cannot be verified and wait", extra={"campaign": campaign.id, "error": str(error)}
             )
             return False
         return settled > 0

@@ -11,11 +11,11 @@ from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.model import CampaignSettings, TickResult
 
 IDLE_S: Final = 25.0
-"""For so long a decision stands for the next ones. A tick that nothing comes between follows after 10 s."""
+"""How long a decision also holds for the next ticks. Without events, the next tick comes after 10 s."""
 _REASONS: Final = frozenset(
     {"no_contacts", "contacts_passed_over", "no_agents", "agents_elsewhere", "agents_reserved"}
 )
-"""Why it placed nothing; what else a campaign waits for would have to be looked at each time."""
+"""Reasons that hold until a contact may be placed. Other reasons have to be checked at each tick."""
 
 
 class _Idle(msgspec.Struct, frozen=True):
@@ -25,7 +25,7 @@ class _Idle(msgspec.Struct, frozen=True):
 
 
 class IdleCampaigns:
-    """What was decided of campaigns without a contact. Adaptive ones decide each time: their queue learns from it."""
+    """The last decisions of campaigns without a contact; adaptive ones decide at each tick: their queue learns."""
 
     def __init__(self) -> None:
         self._found: TTLCache[_Idle] = TTLCache(IDLE_S)
@@ -49,7 +49,7 @@ class IdleCampaigns:
         self._found.put(campaign, _Idle(settings, short, monotonic() + lasts_s))
 
     def result_of(self, campaign: str, settings: CampaignSettings) -> TickResult | None:
-        """What the next tick comes to if no contact may be placed; None when it must decide."""
+        """The result of the next tick if no contact may be placed; None when it must decide."""
         found = self._found.get(campaign)
         if found is None or found.settings != settings or monotonic() > found.until_s:
             return None

@@ -38,7 +38,7 @@ class QueueTurns:
         return (await self._members_of(queue)).campaigns
 
     async def next_campaigns(self, queue: str) -> dict[str, float]:
-        """Those of them that would place a call now; once a second also those that may fetch contacts for an agent.
+        """The queue's campaigns that would place a call now; once a second also those that may fetch contacts.
 
         Each tick decides for itself: this only saves the ticks of campaigns that would find no agent left.
         """

@@ -42,9 +42,9 @@ REASONS: Final[dict[str, ReasonText]] = {
         "look at the memory, the disk and the replicas of the Redis server: `streamdialer doctor`",
     ),
     "registry_outdated": ReasonText(
-        "a registry of numbers that must not be called was not asked lately enough for the rule pack",
-        "ask it, and `streamdialer dnc import FILE --source NAME --asked DATE`; where the registry is not for these "
-        "calls, choose a pack without it",
+        "the newest query of a registry of numbers that must not be called is too old for the rule pack",
+        "query it, and run `streamdialer dnc import FILE --source NAME --asked DATE`; where the registry is not for "
+        "these calls, choose a pack without it",
     ),
     "window_closed": ReasonText(
         "its calling hours are over",
@@ -56,7 +56,7 @@ REASONS: Final[dict[str, ReasonText]] = {
     ),
     "dialer_api_down": ReasonText(
         "the Dialer API takes no calls, or does not say whether it does; after each pause one call tries it",
-        "look at the Dialer API: `streamdialer doctor` asks it",
+        "look at the Dialer API; `streamdialer doctor` tests it",
     ),
     "dialer_api_credentials": ReasonText(
         "the Dialer API refuses our credentials; after each pause one call tries it",
@@ -64,7 +64,7 @@ REASONS: Final[dict[str, ReasonText]] = {
     ),
     "asterisk_down": ReasonText(
         "Asterisk takes no calls; after each pause one call tries it",
-        "correct what it says; `streamdialer doctor` looks at Asterisk, its dialplan and its queues",
+        "correct what Asterisk's answer names; `streamdialer doctor` looks at Asterisk, its dialplan and its queues",
     ),
     "asterisk_credentials": ReasonText(
         "Asterisk does not let us place calls; after each pause one call tries it",
@@ -77,14 +77,16 @@ REASONS: Final[dict[str, ReasonText]] = {
     ),
     "throttled": ReasonText("adaptive pacing decides at most four times a second", ""),
     "trunk_changed": ReasonText(
-        "the campaigns on its trunk keep changing; the next tick tries again", "look again if it stays so"
+        "the campaigns on its trunk keep changing; the next tick tries again",
+        "wait; if it stays so, look at the log of `streamdialer consume`",
     ),
     "queue_changed": ReasonText(
-        "the campaigns of its queue keep changing; the next tick tries again", "look again if it stays so"
+        "the campaigns of its queue keep changing; the next tick tries again",
+        "wait; if it stays so, look at the log of `streamdialer consume`",
     ),
     "not_rebuilt": ReasonText(
         "after a data loss the campaign is rebuilt from the backend first; dialing goes on when that is done",
-        "look again if it stays so",
+        "wait; if it stays so, look at the log of `streamdialer consume`",
     ),
     "no_agents": ReasonText(
         "no agent of the queue is free",
@@ -105,7 +107,7 @@ REASONS: Final[dict[str, ReasonText]] = {
     ),
     "contacts_passed_over": ReasonText(
         "the backend lists contacts, and none of them can be called",
-        "correct in the backend what the numbers name, or the campaign",
+        "correct these contacts, or the campaign, in the backend; the counts say what is wrong with them",
     ),
     "needs_verification": ReasonText(
         "the backend has not listed the ready contacts as pending lately; they are verified first",
@@ -123,7 +125,7 @@ REASONS: Final[dict[str, ReasonText]] = {
     ),
     "backend_unreachable": ReasonText(
         "the backend does not answer, or its answer cannot be read",
-        "look at the backend: `streamdialer doctor` asks it",
+        "look at the backend; `streamdialer doctor` tests it",
     ),
     "backend_credentials": ReasonText(
         "the backend refuses our credentials", "set BACKEND_TOKEN, or BACKEND_USERNAME and BACKEND_PASSWORD"
@@ -145,7 +147,7 @@ LIMITS: Final[dict[str, ReasonText]] = {
     ),
     "batch": ReasonText("one tick places no more; the next one follows immediately", ""),
     "caller_ids": ReasonText(
-        "each of its caller ids has had its calls of the day",
+        "each of its caller ids has made its calls of the day",
         "wait for the next day, add `caller_ids`, or raise `caller_id_daily_cap`",
     ),
     "calls_per_second": ReasonText(

@@ -79,7 +79,7 @@ def record_outcome(
 
 
 def _record_empty_list(result: TickResult, refilled: RefillResult) -> None:
-    """Why no contact is ready, as far as the backend's list says more than that."""
+    """Adds what the backend's list says about why no contact is ready."""
     code = None
     if refilled.passed_over and not result.deferred:
         code = "contacts_passed_over"

@@ -243,7 +243,7 @@ class Refill:
     async def _retried(
         self, campaign: str, settings: CampaignSettings, before_ms: int
     ) -> AsyncIterator[ContactPage]:
-        """Contacts that the backend shows as called in vain before then (server's ms); as many pages as a refill reads.
+        """Contacts whose last call, before then (server's ms), reached no one; as many pages as a refill reads.
 
         Raises Unreachable.
         """
@@ -315,7 +315,7 @@ class Refill:
             newly_orphaned, is_whole, seen = 0, True, set[str]()
             last: str | None = None
             async for page in services.backend.in_flight(campaign, services.settings.page_size):
-                _log_unreadable(campaign, page)  # no list can bring them to be called, either
+                _log_unreadable(campaign, page)  # other lists cannot read them, either
                 rows = [
                     in_flight_row(contact, settings.country or "", for_preview=is_preview)
                     for contact in page.contacts

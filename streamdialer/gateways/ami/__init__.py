@@ -1,1 +1,1 @@
-"""AMI, Asterisk's manager interface: messages, one logged-in link, and a client that connects again for ever."""
+"""AMI, Asterisk's manager interface: messages, one logged-in link, and a client that always connects again."""

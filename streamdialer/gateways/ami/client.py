@@ -1,4 +1,4 @@
-"""One Asterisk server, reached over AMI for ever: connects again after every loss, and queues its events."""
+"""One Asterisk server, reached over AMI: connects again after every loss, and queues its events."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ async def log_in(link: Connection, address: AmiUrl, events: str = "on") -> None:
 
 
 async def ping(link: Connection) -> None:
-    """Pings for ever; ends the link when no answer comes."""
+    """Pings until it is cancelled; ends the link when no answer comes."""
     while not link.is_lost:
         await anyio.sleep(PING_EVERY_S)
         try:

@@ -10,7 +10,7 @@ MAX_LINE: Final = 64 * 1024
 MAX_MESSAGE: Final = 256 * 1024
 """Most bytes of one line and of one message that is read; a longer one is dropped and counted."""
 MAX_SENT_LINE: Final = 1000
-"""Asterisk drops a longer line (1024 bytes with its end) without a word."""
+"""Asterisk drops a longer line (1024 bytes with its end) and does not say so."""
 MAX_SENT_FIELDS: Final = 120
 """Asterisk ignores the fields of an action after its 128th."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
@@ -24,7 +24,7 @@ Fields = Mapping[str, str | Sequence[str]]
 
 
 class Message:
-    """One response or event. Names are compared without case; a name may stand in it several times."""
+    """One response or event. The case of names does not matter; a name may occur several times."""
 
     __slots__ = ("_values", "size")
 

@@ -160,7 +160,7 @@ local function answer(outcome) return { outcome, attempt.id, attempt.tr or '' } 
 note_event(entry, attempt.id, is_begin)
 
 local totals_before, f, is_changed = totals_of(attempt), attempt.f, false
-local was_answered, is_noted = f.a, false -- noted are times from which nothing else follows
+local was_answered, is_noted = f.a, false -- is_noted: something was stored that changes no state
 do
   local disposition, cause = ARGV[4], ARGV[11] ~= '' and ARGV[11] or nil
   local function set_fact(name, value)

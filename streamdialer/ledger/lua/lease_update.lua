@@ -11,7 +11,7 @@ local raw = redis.call('HGET', outbox, contact)
 if not raw then return 'none' end
 local document = cjson.decode(raw)
 server_trouble(server, ledger_ms, deadline_ms) -- perhaps no script has noticed a loss yet
--- After a data loss the backend may show a newer status than "pending": that one is not delivered until the
+-- After a data loss the backend may show a newer status than "pending": "pending" is not delivered until the
 -- campaign is rebuilt.
 local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
 if document.s == 'pending' and epoch ~= '' and redis.call('HGET', totals, 'rebuilt') ~= epoch then
@@ -40,7 +40,7 @@ document.rs, document.d = record.rs, sent and sent.d
 local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
 if (sent and sent.sm or record.sn or 0) <= lost_ms and document.s ~= 'do_not_call' then
   document.ck = {}
-  if sent and sent.t ~= 'remembered' then -- how a call ended after the loss says nothing of when it did
+  if sent and sent.t ~= 'remembered' then -- an attempt made up after the loss does not say when it was sent
     document.ck.at = (sent.em and sent.em < lost_ms and sent.em or sent.sm) - (ledger_ms - server_ms)
   end
 end

@@ -7,8 +7,8 @@
 -- ARGV campaign, max attempts, how long a final contact is kept ms, country of local numbers ('' = not
 --   known), hours (lib/hours.lua; '' = contacts may be called at any time), when the backend was asked
 --   (ledger ms, '' = now), how long its lists may lag behind its confirmations ms, how many contacts of the
---   same list were loaded before these, then per contact: id, priority, attempts, JSON, problem ('' = it can be called), reset ('1' = the backend shows another status than
---   pending and must get that one), mark of the row ('' = not known; `LoadRow.shown`), due ('' = now; server's ms: it
+--   same list were loaded before these, then per contact: id, priority, attempts, JSON, problem ('' = it can be
+--   called), reset ('1' = the backend shows another status than pending and must get pending), mark of the row ('' = not known; `LoadRow.shown`), due ('' = now; server's ms: it
 --   waits for its retry until then), the status that the backend shows
 -- Returns JSON: `LoadResult` (`ledger/types.py`)
 -- uses: clock spellings campaign outbox phone_rotation retry stream_ids attempts suppression number_index hours call_history eligibility

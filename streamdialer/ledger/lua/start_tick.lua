@@ -1,5 +1,6 @@
 -- Starts a dial tick: from now on another dial tick of its campaign may be added. Says what the tick must refresh
--- first. While no contact may be placed, and nothing is lost, the tick of a campaign that had none before ends here.
+-- first. When the last decision found no contact that may be placed, there is still none, and no data was lost, the
+-- tick ends here.
 -- KEYS 1 waiting ticks, 2 public hash, 3 directory, 4 ready, 5 queue's state, 6 server, 7 campaign's agent
 --   callbacks, 8 queue's free agents, 9 those whom an event has freed, 10 the backend's pause, 11 the Dialer API's,
 --   12 result of the tick, 13 totals

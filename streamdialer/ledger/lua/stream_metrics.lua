@@ -2,8 +2,8 @@
 -- KEYS 1 api, 2 server, 3 directory, 4 dead letters, 5 entries of `events` retained for other
 --   groups, then the stages' streams
 -- ARGV the consumer group, position of `events` among the stages
--- Returns JSON {streams = [[length without retained entries, entries with consumers, ms since the oldest of those was added], …], dead
---   = dead letters, api_pause = why all calls wait for the Dialer API?, directory = [campaign, queue, …]?}
+-- Returns JSON {streams = [[length without retained entries, entries with consumers, ms since the oldest of those was
+--   added], …], dead = dead letters, api_pause = why all calls wait for the Dialer API?, directory = [campaign, queue, …]?}
 local time = redis.call('TIME')
 local server_ms = time[1] * 1000 + math.floor(time[2] / 1000)
 -- the ledger's clock, to a tenth of a second

@@ -85,7 +85,7 @@ local function oldest_unread_event()
 end
 
 -- Whether an attempt may be ended by its deadline: other calls are seen to begin (after the longest possible
--- conversation, events of any kind will do), and no event that was written before the deadline passed is still unread.
+-- conversation, events of any kind are enough), and no event that was written before the deadline passed is still unread.
 local function silence_is_conclusive(contact, record, attempt)
   if not events_required then return true end
   local is_ringing_over = record.p == 'dialing' and ledger_ms < attempt.sm + max_call_ms

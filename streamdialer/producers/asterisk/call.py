@@ -138,7 +138,7 @@ class Call:
         if campaign and contact and is_id:
             self.ids |= {"CAMPAIGN_ID": plain_id(campaign), "CONTACT_ID": plain_id(contact)}
         else:
-            self.ids.pop("ATTEMPT_ID", None)  # another program's
+            self.ids.pop("ATTEMPT_ID", None)  # an id of another program
 
     def _note_reply(self, message: Message, now_s: float) -> None:
         reason = message.number("Reason")

@@ -33,7 +33,7 @@ def next_look_s(call: Call) -> float | None:
 
 
 def _answered_at_s(call: Call, up_at: float) -> float:
-    """When a call that is up since `up_at` counts as answered, without another word of it."""
+    """When a call that has been up since `up_at` counts as answered, if no further event of it comes."""
     began_s = up_at + LISTENS_S if call.is_listened_to else max(up_at, call.listened_until or up_at)
     after_s = began_s + ANSWERED_AFTER_S
     return after_s if call.bridged_at is None else min(after_s, call.bridged_at + SETTLE_S)

@@ -51,10 +51,9 @@ def _disposition(end: HowItEnded, sip: str, q850: str) -> str:
     if TIMED_OUT in end.reasons:
         return timed_out
     if end.cause == _NORMAL_CLEARING:
-        return "cancelled"  # by us: the network says otherwise
-    if (
-        end.cause == _UNKNOWN and not sip
-    ):  # it was hung up here, or Asterisk shuts down, or an older one has timed out
+        return "cancelled"  # we ended it: the network gives other causes
+    # it was hung up here, or Asterisk shuts down; without an OriginateResponse, it has timed out
+    if end.cause == _UNKNOWN and not sip:
         was_taken_back = end.rang and not end.by_far_end
         return ("cancelled" if was_taken_back else "failed") if end.reasons else timed_out
     if end.cause == _NO_RESPONSE and not end.rang:

@@ -22,7 +22,7 @@ MAX_WANTED: Final = 10_000
 
 
 class Hangups:
-    """A call that has been answered is never hung up; one that Asterisk does not have yet is when it rings."""
+    """An answered call is never hung up. A call that Asterisk does not have yet is hung up when it rings."""
 
     def __init__(self, client: AmiClient, requests: HangupRequests, calls: Calls) -> None:
         self._client = client
@@ -32,7 +32,7 @@ class Hangups:
         """Attempt -> until when its call is looked for."""
 
     async def serve(self) -> None:
-        """Reads and obeys requests for ever."""
+        """Reads and obeys requests until it is cancelled."""
         failures = 0
         while True:
             try:
@@ -40,7 +40,10 @@ class Hangups:
                 failures = 0
             except (RedisError, *TRANSIENT) as error:
                 if not failures:
-                    log.error("Redis shows no calls to hang up, waiting for it", extra={"error": str(error)})
+                    log.error(
+                        "Redis does not say which calls to hang up, waiting for it",
+                        extra={"error": str(error)},
+                    )
                 await anyio.sleep(backoff_s(failures))
                 failures += 1
                 continue
@@ -68,7 +71,8 @@ class Hangups:
                 )
         except Unreachable as error:
             log.warning(
-                "a call could not be taken back; tried again", extra={"attempt": attempt, "error": str(error)}
+                "a call could not be taken back, trying again",
+                extra={"attempt": attempt, "error": str(error)},
             )
             return
         else:

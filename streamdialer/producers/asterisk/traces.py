@@ -1,4 +1,4 @@
-"""How calls ended that nobody watched: the dialplan leaves a trace of each answered call in Asterisk's own database.
+"""How calls ended while no producer watched: the dialplan leaves a trace of each answered call in Asterisk's database.
 
 The key of a trace is three hexadecimal digits of its attempt, so that there are never more than 4,096 of them.
 """
@@ -17,7 +17,7 @@ from streamdialer.producers.asterisk.call_events import Event
 
 FAMILY: Final = "streamdialer"
 MAX_ASKED: Final = 500
-"""At one look; the others are asked for at the next."""
+"""Traces that are asked for at one reading; the next reading asks for the others."""
 _ENDS: Final[dict[str, Event]] = {
     "completed": {"type": "call_completed"},
     "machine": {"type": "call_completed", "disposition": "machine"},
@@ -26,7 +26,7 @@ _ENDS: Final[dict[str, Event]] = {
 
 
 async def traced_ends(client: AmiClient, attempts: Sequence[OpenAttempt]) -> list[Event]:
-    """The events of those whose trace is there; raises Unreachable."""
+    """The events of those attempts that have a trace; raises Unreachable."""
     found: list[Event] = []
     for attempt in attempts[:MAX_ASKED]:
         try:

@@ -1,4 +1,4 @@
-"""Watches one Asterisk server: its events as they come, and the whole of it at connect and every 15 s."""
+"""Watches one Asterisk server: its events as they come, and all its calls and agents at connect and every 15 s."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MOST_AT_ONCE: Final = 1000
 SYNC_EVERY_S: Final = 15.0
 """Calls that are listed at least every 20 s do not end by their deadline, and agents' lists hold for 60 s."""
 SYNC_AGAIN_S: Final = 2.0
-"""Pause after a look at the whole that failed."""
+"""Pause after all calls and agents could not be read."""
 VARIABLES: Final = "ATTEMPT_ID,CAMPAIGN_ID,CONTACT_ID"
 _WARN_EVERY_S: Final = 60.0
 
@@ -55,11 +55,11 @@ class AsteriskWatch:
         self._started = ""
         """When Asterisk was started, as it writes it."""
         self._started_s = -math.inf
-        """The same, as far as it is known here: for the ring time, phones may ring of calls it no longer knows."""
+        """The same on our clock: for the ring time after it, phones may still ring for calls that are forgotten."""
         self._warned: dict[str, float] = {}
 
     async def events(self) -> None:
-        """Handles events for ever, and what time alone brings."""
+        """Handles events, and what becomes due without an event, until it is cancelled."""
         while True:
             received: Received | None = None
             with anyio.move_on_after(TURN_S):
@@ -77,7 +77,7 @@ class AsteriskWatch:
             await self._writer.write(found)
 
     async def syncs(self) -> None:
-        """Looks at the whole at once after a connect or a gap, and every 15 s."""
+        """Reads all calls and agents immediately after a connect or a gap, and every 15 s."""
         while True:
             with anyio.move_on_after(SYNC_EVERY_S):
                 await self._sync_due.wait()
@@ -99,7 +99,10 @@ class AsteriskWatch:
                 await anyio.sleep(SYNC_AGAIN_S)
 
     async def sync(self) -> bool:
-        """Whether the whole of Asterisk was read and written; raises Unreachable and RefusedByServer."""
+        """Reads and writes all calls and agents; False when the list of calls was not written.
+
+        Raises Unreachable and RefusedByServer.
+        """
         looked_at_ms, asked_s = await self._writer.now_ms(), anyio.current_time()
         found = await self._note_start()
         rows = await self._client.list_answer("Status", {"Variables": VARIABLES})
@@ -121,7 +124,7 @@ class AsteriskWatch:
         return await self._writer.write_fresh(live, looked_at_ms)
 
     async def _traced_ends(self) -> list[Event]:
-        """Of calls that have begun and ended while this program watched nothing."""
+        """The ends of calls that began and ended while this program watched nothing."""
         attempts = await self._writer.unanswered_attempts()
         return await traced_ends(
             self._client, [each for each in attempts if not self._calls.is_watched(each.id)]

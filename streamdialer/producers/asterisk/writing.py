@@ -71,7 +71,7 @@ class EventWriter:
         return await unanswered_attempts(self._client, self._keys)
 
     async def write_fresh(self, event: Event, looked_at_ms: int) -> bool:
-        """Whether it was written, in all its parts: not when it says what was so too long ago."""
+        """Writes the list, in all its parts; False, and nothing is written, when it is too old by now."""
         data = [_entry(part)["data"] for part in parts_of(event)]
         args = [looked_at_ms, FRESH_MS, event["type"], *data]
         return bool(await self._scripts.run(ADD_WHILE_FRESH, [self._stream], args))

@@ -58,7 +58,7 @@ local save_agent
 do
   -- Counts the agent's conversations by the hour in which they begin, and their time by the hour in which they end.
   --   ps, sn  the state that is counted, and since when
-  --   gs      since when they were what they were before a guess
+  --   gs      since when they had the state that they had before a guess
   --   hr      'hour calls ms' for each of the last hours, one after the other
   local KEPT_HOURS = 26 -- more than a day, wherever it begins
   local function count_conversation(record, at)

@@ -2,7 +2,7 @@
 --   recent_calls  in the totals: 'slot calls failed' for each of the last slots of time, one after the other (CALLS_SLOT_MS)
 --   auto_paused   in the public hash: why it has paused itself, until a person has started it again
 
--- Returns why the campaign has paused itself now; nil when it goes on. It is active. The `channel` is told.
+-- Returns why the campaign has paused itself now; nil when it goes on. Call it for an active campaign. The pause is published on `channel`.
 local function pauses_itself(channel)
   local FEWEST_CALLS, WINDOW_SLOTS = 20, 12
   if redis.call('HDEL', campaign_key, 'auto_paused') == 1 then

@@ -61,7 +61,7 @@ local function open_callback(record)
   return callback
 end
 
--- Notes in the totals that the contact's preview offer ended without the agent's doing. The next sweep
+-- Notes in the totals that the contact's preview offer ended, and that the agent did not end it. The next sweep
 -- notifies the agent (lib/preview.lua). `offers_ended` is a JSON list of {agent, contact, entry id of the
 -- agent's request, reason}.
 local function end_offer(contact, record, reason)

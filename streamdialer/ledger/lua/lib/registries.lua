@@ -1,8 +1,9 @@
--- Registers of numbers that must not be called: when each was last asked. Field `registry:NAME` of the hash `server`:
+-- Registries of numbers that must not be called: when each was last asked. Field `registry:NAME` of the hash `server`:
 -- the server's ms when it was asked, when its answer was imported, and how many numbers that had.
 
--- Returns why the campaign may not be dialed, for people: a registry that its caps name was asked too long ago. nil when
--- none was. Who has never recorded a query may compare lists with the registry elsewhere; `doctor` names it.
+-- Returns why the campaign may not be dialed, for people: a registry that its caps name was asked too long ago; nil when
+-- none was. A registry without any recorded query stops nothing, because lists may be compared with it elsewhere;
+-- `doctor` warns of it.
 local function outdated_registry(caps)
   for _, registry in ipairs(caps and caps.registries or {}) do
     local stored = redis.call('HGET', server, 'registry:' .. registry.name)

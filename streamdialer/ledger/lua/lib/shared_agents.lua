@@ -49,8 +49,8 @@ do
     return queues, teams_of
   end
 
-  -- Assigns agents to `amount` calls (in agents) of the queue, where it must those of other queues anew. Returns how many
-  -- found one.
+  -- Assigns agents to `amount` calls (in agents) of the queue; where needed, calls of other queues get other agents.
+  -- Returns how many found one.
   local function assign(teams_of, queue, amount, is_visited)
     local assigned = 0
     local function take(team, agents)

@@ -10,7 +10,7 @@ local note_calling_code, spellings_of
 do
   local TWO_DIGITS = '20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 '
     .. '81 82 84 86 90 91 92 93 94 95 98'
-  -- What callers inside the country dial before a number, where that is not a zero (which nobody's digits begin with).
+  -- The digit that callers inside a country dial first, where it is not a zero (stored digits begin with no zero).
   local TRUNK_PREFIX = { ['7'] = '8', ['36'] = '6', ['375'] = '8', ['993'] = '8' }
   local MIN_DIGITS = 7 -- as `rules/numbers.py`
   local noted -- read when first needed
