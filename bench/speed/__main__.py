@@ -76,7 +76,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--write", action="store_true", help="into docs/performance.md")
     options = parser.parse_args()
-    measured = anyio.run(main, options.rounds, options.only)
+    measured = anyio.run(main, options.rounds, options.only, backend_options={"use_uvloop": True})
     if options.write:
         heads = ["measure", "per second", "CPU ms for each", "beside it", "ratio", ""]
         write("speed", table(heads, measured))

@@ -13,6 +13,7 @@ from collections import Counter
 from typing import Final
 
 import msgspec
+import uvloop
 from aiohttp import web
 
 CAMPAIGN: Final = {
@@ -85,5 +86,10 @@ class InstantServers:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING)
     web.run_app(
-        InstantServers().application(), host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None
+        InstantServers().application(),
+        host="127.0.0.1",
+        port=int(sys.argv[1]),
+        print=None,
+        access_log=None,
+        loop=uvloop.new_event_loop(),
     )
