@@ -8,11 +8,10 @@ from __future__ import annotations
 import logging
 import math
 import re
-import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib import metadata
 from time import monotonic
 from typing import Final, Self
@@ -95,9 +94,7 @@ class Service:
     def _session(self) -> aiohttp.ClientSession:
         """Opened by the first request: it needs a running loop."""
         if self._opened is None:
-            connector = aiohttp.TCPConnector(
-                limit=self._connections, keepalive_timeout=KEEP_ALIVE_S, ssl=_tls_context()
-            )
+            connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE_S)
             # with a session cookie, Django would demand a CSRF token
             self._opened = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
@@ -271,12 +268,6 @@ def read_base_url(raw: str, setting: str) -> URL:
         with suppress(ValueError):
             return URL(raw).with_user(None)
     raise SettingsError(f"{setting}: got {mask_url(raw)!r}, takes {HTTP_URL_FORMS}")
-
-
-@cache
-def _tls_context() -> ssl.SSLContext:
-    """One for all services: it takes 35 ms to read the certificate authorities."""
-    return ssl.create_default_context()
 
 
 @lru_cache(maxsize=64)
