@@ -1,6 +1,6 @@
 """The most that each step may ask: what `python -m bench.counts` found, and room for how entries happen to gather.
 
-Whoever makes the dialer ask less lowers the limit with it. Raise one only with a reason in the commit.
+When the dialer asks less, lower the limit. Raise a limit only with a reason in the commit message.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ CALLS: Final = 500
 CAMPAIGNS: Final = 110
 STAGES: Final[tuple[Stage, ...]] = ("ticks", "calls", "updates", "events")
 FOR_LONG_S: Final = 300.0
-"""What is asked by the clock is asked at the first tick only."""
+"""Longer than a run: lists and settings are read at the first tick and stay fresh."""
 
 
 class Counts(msgspec.Struct, frozen=True):

@@ -11,7 +11,6 @@ from streamdialer.broker.scripts import Script, Scripts
 from streamdialer.model import CampaignSettings
 
 SHARE_SETTINGS: Final = Script("streamdialer.ledger", "share_settings")
-_NOTHING: Final = ""
 
 
 class SharedSettings:
@@ -30,9 +29,7 @@ class SharedSettings:
 
     async def newest(self, campaign: str) -> tuple[CampaignSettings, float] | None:
         """The settings and their age, s; None when none are kept, or they are those of another version."""
-        answer: Any = await self._scripts.run(
-            SHARE_SETTINGS, [self._keys.shared_settings(campaign)], [_NOTHING, 0]
-        )
+        answer: Any = await self._scripts.run(SHARE_SETTINGS, [self._keys.shared_settings(campaign)], ["", 0])
         if not answer:
             return None
         age_ms, document = answer
