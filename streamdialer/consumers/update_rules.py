@@ -30,9 +30,8 @@ def is_over(update: Update, shown: Contact) -> bool:
     if shown.status == "do_not_call":
         return True
     if update.status != "pending":
-        is_finished = PROGRESS.get(shown.status, 4) == 4
         return (
-            is_finished
+            _is_finished(shown)
             and shown.status not in (update.status, update.shown_status)
             and update.status != "callback"
         )
@@ -58,6 +57,10 @@ def is_over(update: Update, shown: Contact) -> bool:
     return not is_known or is_called_since
 
 
+def _is_finished(shown: Contact) -> bool:
+    return PROGRESS.get(shown.status, 4) == 4
+
+
 def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
     """Whether an update is newer than the contact that the backend shows: by last attempt, attempts and progress."""
     is_called_again = PROGRESS[update.status] == 0
@@ -65,6 +68,8 @@ def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
         return False
     if is_called_again and shown.status == update.disposition and update.attempts == (shown.attempts or 0):
         return True  # after the end that the backend shows, which may have reached it after the loss
+    if _is_finished(shown) and update.status not in (shown.status, "callback"):
+        return False  # a later call follows only what the backend shows as waiting: it has finished the contact itself
     is_end = shown.status in IN_CALL and update.status not in IN_CALL
     if is_end and update.attempts is not None and update.attempts >= (shown.attempts or 0):
         return True  # the backend waits for the end of this attempt: no list of its brings the contact back

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamdialer.consumers.update_rules import is_newer, is_over
+from streamdialer.consumers.update_rules import PROGRESS, is_newer, is_over
 from streamdialer.ledger.records import Doubt, Update
 from streamdialer.model import Contact
 
@@ -69,6 +69,18 @@ def test_which_is_newer(
     doubt = Doubt(last_attempt_ms=known_ms)
     contact = Contact(id=1, status=shown, attempts=shown_attempts, last_attempt=last_attempt)
     assert is_newer(update, doubt, contact) is newer
+
+
+@pytest.mark.parametrize("shown", ["completed", "invalid", "of another program"])
+@pytest.mark.parametrize("attempts", [0, 1])
+@pytest.mark.parametrize("last_attempt", [None, SENT, ENDED])
+@pytest.mark.parametrize("status", sorted(PROGRESS.keys() - {"callback", "do_not_call"}))
+def test_after_a_loss_too_nothing_of_a_call_replaces_what_the_backend_has_finished_itself(
+    status: str, last_attempt: str | None, attempts: int, shown: str
+) -> None:
+    contact = Contact(id=1, status=shown, attempts=attempts, last_attempt=last_attempt)
+    update = Update(version=1, status=status, attempts=attempts + 1)
+    assert is_newer(update, Doubt(last_attempt_ms=ENDED_MS + 60_000), contact) is (status == shown)
 
 
 @pytest.mark.parametrize(("attempts", "is_ended"), [(0, False), (1, True)])
