@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -15,63 +14,38 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from streamdialer.broker.background_duty import running
 from streamdialer.broker.connection import server_ms
-from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.agent_lists import AgentLists
 from streamdialer.consumers.dialing.campaign_cache import WAITS_AFTER, CampaignCache
 from streamdialer.consumers.dialing.pending_check import PendingCheck
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
-from streamdialer.consumers.services import Services
-from streamdialer.consumers.ticks import TicksStage
 from streamdialer.errors import Unreachable
 from streamdialer.gateways.agent_rows import AgentList
 from streamdialer.ledger.queues import QueueLedger
 from streamdialer.ledger.types import ClaimResult
 from streamdialer.ledger.zone_hours import MissingHours
-from streamdialer.model import CampaignSettings, Tick, TickResult
-from streamdialer.simulation.servers.call_centre import CallCentre
+from streamdialer.model import CampaignSettings
 from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import open_centre
 from tests.support.eventually import eventually
-
-
-class Ticks:
-    """One ticks stage, and how often each of its ticks ran each script and asked each path of the backend."""
-
-    def __init__(self, centre: CallCentre, services: Services) -> None:
-        self.centre = centre
-        self.services = services
-        self.scripts: Counter[str] = Counter()
-        self._stage = TicksStage(services, WakeupScheduler(services))
-        self._count = 0
-
-    async def dial(self, campaign: str = "1") -> TickResult:
-        self._count += 1
-        self.scripts.clear()
-        return await self._stage.run(Tick(f"{self._count}-0", "dial", campaign))
+from tests.support.ticks_stage import CountedTicks
 
 
 @pytest.fixture
-async def ticks(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ticks]:
+async def ticks(settings: Settings, redis: Redis) -> AsyncIterator[CountedTicks]:
     """Two campaigns of ten contacts on one queue with four agents; agents and contacts are read once a minute."""
     world = build_world(agents=4, contacts=20, campaigns=2)
     changes = {"agents_cache_ttl_s": 60, "refill_interval_s": 60}
     async with open_centre(settings, world, **changes) as (centre, services):
         for campaign in world.campaigns:
             await services.client.hset(f"campaign:{campaign}", "status", "active")
-        counted = Ticks(centre, services)
-
-        async def count(scripts: Scripts, script: Any, *args: Any) -> Any:
-            counted.scripts[script.name] += 1
-            return await run(scripts, script, *args)
-
-        run = Scripts.run
-        monkeypatch.setattr(Scripts, "run", count)
-        yield counted
+        counted = CountedTicks(centre, services)
+        with counted.counting():
+            yield counted
 
 
 def refuse(
-    monkeypatch: pytest.MonkeyPatch, ticks: Ticks, reason: str, times: int, after: Callable[[], None]
+    monkeypatch: pytest.MonkeyPatch, ticks: CountedTicks, reason: str, times: int, after: Callable[[], None]
 ) -> None:
     """The next claims find an input out of date."""
     claim, left = ticks.services.campaigns.reserve_contacts, [times]
@@ -87,7 +61,7 @@ def refuse(
     monkeypatch.setattr(type(ticks.services.campaigns), "reserve_contacts", staticmethod(refused))
 
 
-def claim_in_two(monkeypatch: pytest.MonkeyPatch, ticks: Ticks, **second: Any) -> list[ClaimResult]:
+def claim_in_two(monkeypatch: pytest.MonkeyPatch, ticks: CountedTicks, **second: Any) -> list[ClaimResult]:
     """The first claim misses hours; the later ones place nothing, and differ by `second`."""
     claim, claims = ticks.services.campaigns.reserve_contacts, list[ClaimResult]()
 
@@ -101,13 +75,13 @@ def claim_in_two(monkeypatch: pytest.MonkeyPatch, ticks: Ticks, **second: Any) -
     return claims
 
 
-async def test_a_first_tick_refreshes_what_it_does_not_know_and_claims_once(ticks: Ticks) -> None:
+async def test_a_first_tick_refreshes_what_it_does_not_know_and_claims_once(ticks: CountedTicks) -> None:
     result = await ticks.dial()
     assert (result.status, result.dialed, result.retries) == ("ok", 4, None)
     assert (ticks.scripts["queue_snapshot"], ticks.scripts["reserve_contacts"]) == (1, 1)
 
 
-async def test_a_tick_with_fresh_inputs_is_a_start_a_snapshot_and_a_claim(ticks: Ticks) -> None:
+async def test_a_tick_with_fresh_inputs_is_a_start_a_snapshot_and_a_claim(ticks: CountedTicks) -> None:
     await ticks.dial()
     await ticks.dial()  # reads the list once more: it may have held more contacts than the first page
     result = await ticks.dial()
@@ -117,7 +91,7 @@ async def test_a_tick_with_fresh_inputs_is_a_start_a_snapshot_and_a_claim(ticks:
     assert all(0 <= age_s < 30 for age_s in result.ages_s.values()), result.ages_s
 
 
-async def test_a_campaign_that_joins_the_queue_costs_one_more_try(ticks: Ticks) -> None:
+async def test_a_campaign_that_joins_the_queue_costs_one_more_try(ticks: CountedTicks) -> None:
     await ticks.dial("1")
     await ticks.dial("2")
     result = await ticks.dial("1")
@@ -131,7 +105,7 @@ async def test_a_campaign_that_joins_the_queue_costs_one_more_try(ticks: Ticks) 
 )
 @pytest.mark.parametrize("times", [1, 2, 3, 9])
 async def test_a_claim_that_finds_an_input_out_of_date_is_repeated_at_most_twice(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch, reason: str, outdated: str, times: int
+    ticks: CountedTicks, monkeypatch: pytest.MonkeyPatch, reason: str, outdated: str, times: int
 ) -> None:
     claims: list[None] = []
     refuse(monkeypatch, ticks, reason, times, lambda: claims.append(None))
@@ -145,7 +119,7 @@ async def test_a_claim_that_finds_an_input_out_of_date_is_repeated_at_most_twice
         assert (result.status, result.reason, result.dialed) == (status, reason, 0)
 
 
-async def test_a_rebuilt_campaign_is_dialed_in_the_same_tick(ticks: Ticks) -> None:
+async def test_a_rebuilt_campaign_is_dialed_in_the_same_tick(ticks: CountedTicks) -> None:
     await ticks.dial()
     lost_ms = await server_ms(ticks.services.client) + 1000
     await ticks.services.client.hset(
@@ -155,7 +129,7 @@ async def test_a_rebuilt_campaign_is_dialed_in_the_same_tick(ticks: Ticks) -> No
     assert (result.retries, result.dialed, result.refilled) == (["not_rebuilt"], 4, 10)
 
 
-async def test_after_a_rebuild_the_age_of_the_agent_list_is_checked_again(ticks: Ticks) -> None:
+async def test_after_a_rebuild_the_age_of_the_agent_list_is_checked_again(ticks: CountedTicks) -> None:
     await ticks.dial()
     await ticks.services.client.hset(ticks.services.keys.server, "rebuild_epoch", "an epoch")
     await ticks.dial()
@@ -163,7 +137,7 @@ async def test_after_a_rebuild_the_age_of_the_agent_list_is_checked_again(ticks:
 
 
 async def test_an_error_of_redis_stays_one_so_that_the_entry_does_not_become_a_dead_letter(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+    ticks: CountedTicks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(queues: QueueLedger, queue: str) -> list[str]:
         raise RedisConnectionError("Connection closed by server.")
@@ -174,7 +148,7 @@ async def test_an_error_of_redis_stays_one_so_that_the_entry_does_not_become_a_d
 
 
 async def test_calls_of_an_earlier_claim_are_recorded_although_the_backend_cannot_verify_the_next_contacts(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+    ticks: CountedTicks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claims = claim_in_two(monkeypatch, ticks, stale=["9"])
 
@@ -186,7 +160,7 @@ async def test_calls_of_an_earlier_claim_are_recorded_although_the_backend_canno
     assert (result.status, result.dialed, len(claims)) == ("ok", 4, 2)
 
 
-async def test_the_age_of_the_agent_list_is_that_of_the_campaigns_own_queue(ticks: Ticks) -> None:
+async def test_the_age_of_the_agent_list_is_that_of_the_campaigns_own_queue(ticks: CountedTicks) -> None:
     await ticks.dial()
     own = await ticks.services.queues.queue_of("1")
     assert (await ticks.services.ticks.start("1", "9-0", own)).agents_polled_ms > 0
@@ -196,7 +170,7 @@ async def test_the_age_of_the_agent_list_is_that_of_the_campaigns_own_queue(tick
 
 
 async def test_a_tick_that_has_placed_calls_is_recorded_as_such_although_its_last_claim_was_refused(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+    ticks: CountedTicks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim_in_two(monkeypatch, ticks, reason="queue_changed")
     result = await ticks.dial()
@@ -214,7 +188,7 @@ def no_other_replica(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_other_replica")
 async def test_while_one_tick_reads_the_settings_anew_another_goes_on_with_the_old(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+    ticks: CountedTicks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache, settings = CampaignCache(ticks.services), ticks.services.settings
     old, read, go_on = await cache.settings_of("1"), ticks.services.backend.campaign, anyio.Event()
@@ -245,7 +219,7 @@ async def test_while_one_tick_reads_the_settings_anew_another_goes_on_with_the_o
 
 @pytest.mark.usefixtures("no_other_replica")
 async def test_where_settings_are_read_in_the_background_no_tick_waits_for_them(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+    ticks: CountedTicks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wakeups, services = WakeupScheduler(ticks.services), ticks.services
     cache, ttl_s = CampaignCache(services, wakeups), services.settings.campaign_cache_ttl_s
@@ -290,7 +264,7 @@ async def test_where_settings_are_read_in_the_background_no_tick_waits_for_them(
 
 
 async def test_a_slow_backend_is_asked_once_for_the_agents_that_several_ticks_wait_for(
-    ticks: Ticks, monkeypatch: pytest.MonkeyPatch
+    ticks: CountedTicks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await ticks.dial("1")
     await ticks.dial("2")
@@ -309,7 +283,7 @@ async def test_a_slow_backend_is_asked_once_for_the_agents_that_several_ticks_wa
     assert len(asked) == 1
 
 
-async def test_a_short_list_is_read_again_only_when_its_contacts_are_gone(ticks: Ticks) -> None:
+async def test_a_short_list_is_read_again_only_when_its_contacts_are_gone(ticks: CountedTicks) -> None:
     lists = 0
 
     def count(request: web.Request) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
 from typing import Any
@@ -12,55 +11,35 @@ import pytest
 from redis.asyncio import Redis
 
 from streamdialer.broker.entries import Entry
-from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing import idle
-from streamdialer.consumers.dialing.wakeups import WakeupScheduler
-from streamdialer.consumers.services import Services
-from streamdialer.consumers.ticks import TicksStage
 from streamdialer.ledger.types import LoadRow
 from streamdialer.model import CampaignSettings, TickResult
-from streamdialer.simulation.servers.call_centre import CallCentre
 from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import open_centre
+from tests.support.ticks_stage import NUMBERS, CountedTicks
 
 IDLE = {"start_tick": 1}
 
 
-class Ticks:
-    """A ticks stage, and the scripts that its last tick ran."""
-
-    def __init__(self, centre: CallCentre, services: Services) -> None:
-        self.centre = centre
-        self.services = services
-        self.scripts: Counter[str] = Counter()
-        self.stage = TicksStage(services, WakeupScheduler(services))
-        self._count = 0
-
-    async def dial(self) -> TickResult:
+class Ticks(CountedTicks):
+    async def dial(self, campaign: str = "1") -> TickResult:
         """What is stored under the tick's id."""
-        self._count += 1
         self.scripts.clear()
-        tick = f"{self._count}-0"
-        await self.stage.handle(Entry(tick, {"kind": "dial", "campaign_id": "1"}))
+        tick = f"{next(NUMBERS)}-0"
+        await self.stage.handle(Entry(tick, {"kind": "dial", "campaign_id": campaign}))
         raw: Any = await self.services.client.get(self.services.keys.tick(tick))
         return msgspec.json.decode(raw, type=TickResult)
 
 
 @pytest.fixture
-async def ticks(settings: Settings, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ticks]:
+async def ticks(settings: Settings, redis: Redis) -> AsyncIterator[Ticks]:
     world = build_world(agents=4, contacts=0)
     async with open_centre(settings, world, refill_interval_s=60) as (centre, services):
         await services.client.hset("campaign:1", "status", "active")
         counted = Ticks(centre, services)
-
-        async def count(scripts: Scripts, script: Any, *args: Any) -> Any:
-            counted.scripts[script.name] += 1
-            return await run(scripts, script, *args)
-
-        run = Scripts.run
-        monkeypatch.setattr(Scripts, "run", count)
-        yield counted
+        with counted.counting():
+            yield counted
 
 
 async def test_a_campaign_without_contacts_costs_one_script_call(ticks: Ticks) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
+import pytest
+
+from streamdialer.broker.scripts import Scripts
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ticks import TicksStage
@@ -41,3 +47,29 @@ class StageWithBackend:
 
     async def dialed(self) -> list[str]:
         return [attempt.contact for attempt in await self.world.reserved_calls()]
+
+
+class CountedTicks:
+    """One stage of ticks, and how often its last tick ran each script."""
+
+    def __init__(self, centre: CallCentre, services: Services) -> None:
+        self.centre = centre
+        self.services = services
+        self.scripts: Counter[str] = Counter()
+        self.stage = TicksStage(services, WakeupScheduler(services))
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        run = Scripts.run
+
+        async def count_and_run(scripts: Scripts, script: Any, *args: Any) -> Any:
+            self.scripts[script.name] += 1
+            return await run(scripts, script, *args)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Scripts, "run", count_and_run)
+            yield
+
+    async def dial(self, campaign: str = "1") -> TickResult:
+        self.scripts.clear()
+        return await self.stage.run(Tick(f"{next(NUMBERS)}-0", "dial", campaign))
