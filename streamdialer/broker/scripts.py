@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 
 import anyio
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import DataError, NoScriptError, RedisError, ResponseError
 
 from streamdialer.broker.connection import (
     TRANSIENT,
@@ -42,13 +42,16 @@ MOST_JOINED: Final = 20
 _RUN_EACH: Final = """
 local answers, first = {}, 1
 for i, args in ipairs(cjson.decode(ARGV[#ARGV])) do
-  local answer = run_one(KEYS, { unpack(ARGV, first, first + args - 1) })
+  local is_done, answer = pcall(run_one, KEYS, { unpack(ARGV, first, first + args - 1) })
+  if not is_done and type(answer) ~= 'table' then answer = { err = 'ERR ' .. tostring(answer) } end
   answers[i] = answer ~= nil and answer
   first = first + args
 end
 return answers
 """
-"""The arguments of each call stand one after the other; the last argument says how many each has."""
+"""The arguments of each call stand one after the other; the last argument says how many each has.
+
+A call that fails answers its error and costs the others nothing: they keep their answers."""
 PIPELINES: Final = 2
 """Sent at once: Redis runs one while Python handles the answers of the other."""
 SET_ASIDE_S: Final = 0.5
@@ -89,7 +92,8 @@ class Script(_Source):
     ) -> None:
         """`only_reads`: also a user of Redis who may not write can run it.
 
-        `joins_calls`: one run may serve several calls with the same keys; its pieces must keep nothing between calls.
+        `joins_calls`: one run may serve several calls with the same keys; what its pieces keep (the
+        clock, what they have read) must hold for all of them.
         """
         folder = resources.files(package) / "lua"
         body = (folder / f"{name}.lua").read_text("utf-8")
@@ -98,20 +102,20 @@ class Script(_Source):
         pieces = [_piece(package, name) for name in names]
         super().__init__(name, "\n".join([*pieces, body]), only_reads=only_reads)
         each = ["local function run_one(KEYS, ARGV)", body, "end", _RUN_EACH]
-        self.joined = _Source(name, "\n".join([*pieces, *each])) if joins_calls else None
+        self.joined = (
+            _Source(name, "\n".join([*pieces, *each]), only_reads=only_reads) if joins_calls else None
+        )
         self.seconds = SCRIPT_SECONDS.labels(name)
 
 
 class _Call:
-    __slots__ = ("args", "is_alone", "keys", "result", "script", "was_set_aside")
+    __slots__ = ("args", "keys", "result", "script", "was_set_aside")
 
     def __init__(self, script: Script, keys: Sequence[str], args: Sequence[Argument]) -> None:
         self.script = script
         self.keys = keys
         self.args = args
         self.was_set_aside = False
-        self.is_alone = False
-        """It runs alone, because a run that joined it with other calls has failed."""
         self.result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
 
@@ -132,15 +136,20 @@ class _Run:
             counts = "[" + ",".join(str(len(call.args)) for call in calls) + "]"
             self.args = [*(arg for call in calls for arg in call.args), counts]
 
+    def answers(self, answer: Any) -> Sequence[Any]:
+        """The answer of each call; a run that Redis refused has one for all."""
+        is_joined = self.script is self.calls[0].script.joined
+        return answer if is_joined and not isinstance(answer, BaseException) else [answer] * len(self.calls)
+
 
 def _runs_of(batch: Iterable[_Call]) -> list[_Run]:
     groups: list[list[_Call]] = []
     open_groups: dict[tuple[str, ...], list[_Call]] = {}
     for call in batch:
-        if call.script.joined is None or call.is_alone:
+        if call.script.joined is None:
             groups.append([call])
             continue
-        same = (call.script.name, *call.keys)
+        same = (call.script.sha, *call.keys)
         group = open_groups.get(same)
         if group is None or len(group) == MOST_JOINED:
             open_groups[same] = group = []
@@ -195,6 +204,9 @@ class Scripts:
                 batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
                 try:
                     await self._deliver(batch)
+                except (RedisError, TypeError, ValueError) as error:
+                    for call in batch:
+                        _answer(call, error)
                 finally:
                     for call in batch:
                         if not call.result.done():
@@ -219,29 +231,29 @@ class Scripts:
         while batch:
             trouble: BaseException | None = None
             try:
-                runs = _runs_of(batch)
+                runs = _runs_of(call for call in batch if not call.result.done())
                 with ROUND_TRIP_SECONDS.time():
                     answers = await self._send(runs)
-            except TRANSIENT as error:
+            except DataError:
+                raise  # an argument that cannot be sent, now or later
+            except (RedisError, *TRANSIENT) as error:
                 trouble = error
             else:
                 missing, repeated_later = dict[str, _Source](), set[_Call]()
                 for run, answer in zip(runs, answers, strict=True):
                     if isinstance(answer, NoScriptError):
                         missing[run.script.sha] = run.script
-                    elif run.script.only_reads and "unknown command" in str(answer):
+                    elif run.script.only_reads and _is_unknown_command(answer):
                         self._has_read_only = False
-                    elif len(run.calls) > 1:
-                        self._answer_each(run.calls, answer)
                     else:
-                        (call,) = run.calls
-                        if self._patient and stream_is_exhausted(answer):
-                            self._repeat_later(call)
-                            repeated_later.add(call)
-                        elif may_pass(answer):
-                            trouble = answer  # of its batch, only this call is sent again
-                        else:
-                            _answer(call, answer)
+                        for call, its_answer in zip(run.calls, run.answers(answer), strict=True):
+                            if self._patient and stream_is_exhausted(its_answer):
+                                self._repeat_later(call)
+                                repeated_later.add(call)
+                            elif may_pass(its_answer):
+                                trouble = its_answer  # of its batch, only such calls are sent again
+                            else:
+                                _answer(call, its_answer)
                 batch[:] = [call for call in batch if call not in repeated_later]
                 trouble = await self._load(missing.values(), batch) or trouble
             batch[:] = [call for call in batch if not call.result.done()]
@@ -259,15 +271,6 @@ class Scripts:
                 log.error(f"{_trouble_text(trouble)}, waiting for it", extra={"error": str(trouble)})
             await anyio.sleep(backoff_s(failures))
             failures += 1
-
-    def _answer_each(self, calls: Sequence[_Call], answers: Any) -> None:
-        """Of calls that have failed together each is sent alone: what was done of them is not done again."""
-        if isinstance(answers, BaseException):
-            for call in calls:
-                call.is_alone = True
-            return
-        for call, answer in zip(calls, answers, strict=True):
-            _answer(call, answer)
 
     async def _load(self, scripts: Iterable[_Source], batch: list[_Call]) -> BaseException | None:
         """Loads scripts that the server does not have; what keeps the server from it now."""
@@ -300,6 +303,10 @@ class Scripts:
 
     def _evalsha(self, client: Any, run: _Run) -> Any:
         return client.evalsha_ro if run.script.only_reads and self._has_read_only else client.evalsha
+
+
+def _is_unknown_command(answer: Any) -> bool:
+    return isinstance(answer, ResponseError) and "unknown command" in str(answer)
 
 
 def _answer(call: _Call, answer: Any) -> None:

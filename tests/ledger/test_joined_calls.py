@@ -7,13 +7,14 @@ from functools import partial
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from streamdialer.broker.scripts import MOST_JOINED
+from streamdialer.broker.scripts import MOST_JOINED, SET_ASIDE_S
 from streamdialer.ledger.campaigns import MARK_SENT
 from streamdialer.ledger.recovery import mark_server_trusted
 from streamdialer.model import Attempt
@@ -140,3 +141,96 @@ async def test_a_call_that_fails_costs_those_beside_it_nothing(world: LedgerWorl
     tasks = [partial(world.mark_sent, attempt) for attempt in attempts]
     assert await at_once([*tasks[:3], broken, *tasks[3:]]) == [*["ok"] * 3, None, *["ok"] * 3]
     assert await world.count("1", "dialing") == 6
+
+
+async def test_calls_keep_their_answers_beside_one_that_fails(redis: Redis, world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=5, agents=5)
+    assert (await world.claim(level=5)).dialed == 5
+    attempts = await world.reserved_calls()
+    assert await at_once([partial(world.mark_sent, each) for each in attempts]) == ["ok"] * 5
+    entries = [await world.write_entry() for _ in attempts]
+    await redis.hset(world.keys.records("1"), attempts[2].contact, "{broken")
+
+    async def end(attempt: Attempt, entry: str) -> str:
+        try:
+            return await world.event("call_failed", attempt, disposition="busy", entry=entry)
+        except ResponseError:
+            return "error"
+
+    tasks = [partial(end, attempt, entry) for attempt, entry in zip(attempts, entries, strict=True)]
+    assert await at_once(tasks) == ["ended", "ended", "error", "ended", "ended"]
+
+
+async def test_updates_stay_confirmed_beside_one_that_cannot_be_read(
+    redis: Redis, world: LedgerWorld
+) -> None:
+    await world.open_campaign(contacts=5, agents=5)
+    attempts = [await world.place_one() for _ in range(5)]
+    versions = [(await world.lease_update(each.contact, "worker")).version for each in attempts]
+    await redis.hset(world.keys.records("1"), attempts[2].contact, "{broken")
+
+    async def confirm(attempt: Attempt, version: int) -> str:
+        try:
+            return await world.services.outbox.acknowledge("1", attempt.contact, "worker", version)
+        except ResponseError:
+            return "error"
+
+    tasks = [partial(confirm, attempt, version) for attempt, version in zip(attempts, versions, strict=True)]
+    assert await at_once(tasks) == ["done", "done", "error", "done", "done"]
+    assert [await world.backend_doc(each.contact) for each in (*attempts[:2], *attempts[3:])] == [{}] * 4
+
+
+async def test_a_call_whose_caller_has_gone_is_not_made(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1, agents=1)
+    attempt = await world.reserve()
+    async with anyio.create_task_group() as group:
+        group.start_soon(world.mark_sent, attempt)
+        await anyio.lowlevel.cancel_shielded_checkpoint()
+        group.cancel_scope.cancel()
+    assert await world.services.campaigns.due_campaigns(1) is not None  # sent after it
+    assert await world.state_of("1") == "reserved"
+
+
+LAST_ID = f"{2**64 - 1}-{2**64 - 1}"
+"""A stream with this id takes no entry more."""
+
+
+@pytest.mark.parametrize("stream", ["updates", "outcomes"])
+async def test_what_is_repeated_after_a_stream_took_no_entry_counts_once(
+    redis: Redis, world: LedgerWorld, stream: str
+) -> None:
+    await world.open_campaign(contacts=2, agents=2)
+    attempts = [await world.place_one() for _ in range(2)]
+    entries = [await world.write_entry() for _ in attempts]
+    name = f"dialer:{stream}"
+    await redis.delete(name)
+    await redis.xadd(name, {"x": "y"}, id=LAST_ID)
+    async with anyio.create_task_group() as group:
+        for attempt, entry in zip(attempts, entries, strict=True):
+            group.start_soon(partial(world.event, "call_failed", attempt, disposition="busy", entry=entry))
+        await anyio.sleep(2.5 * SET_ASIDE_S)
+        await redis.delete(name)
+    assert (await world.public())["busy"] == "2"
+    recent: Any = await redis.hget(world.keys.totals("1"), "recent_calls")
+    assert recent.split()[1:] == ["2", "0"]
+
+
+async def test_a_call_is_not_sent_before_its_update_has_a_place(redis: Redis, world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1, agents=1)
+    attempt, marked = await world.reserve(), list[str]()
+    await redis.delete("dialer:updates")
+    await redis.xadd("dialer:updates", {"x": "y"}, id=LAST_ID)
+
+    async def mark() -> None:
+        marked.append(await world.mark_sent(attempt))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(mark)
+        await anyio.sleep(2.5 * SET_ASIDE_S)
+        assert marked == []
+        await redis.delete("dialer:updates")
+    assert marked == ["ok"]
+    public = await world.public()
+    assert (public["active_calls"], public["total_calls"]) == ("1", "1")
+    assert (await world.lease_update("1", "worker")).status == "dialing"
+    assert await redis.xlen("dialer:updates") == 1

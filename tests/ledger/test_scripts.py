@@ -12,9 +12,10 @@ import anyio
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import DataError, InvalidResponse
 
 from streamdialer.broker.connection import connect
-from streamdialer.broker.scripts import Script, Scripts
+from streamdialer.broker.scripts import PIPELINES, Script, Scripts
 from streamdialer.consumers.services import Services
 from streamdialer.errors import Unreachable
 from streamdialer.ledger.campaigns import DUE_CAMPAIGNS
@@ -56,6 +57,38 @@ async def test_a_lost_reply_is_asked_for_again(
     monkeypatch.setattr(services.scripts, "_send", lossy)
     assert await services.campaigns.due_campaigns(1) == []
     assert len(tries) == 3
+
+
+async def test_an_answer_that_is_no_answer_is_asked_for_again(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send: Callable[[Any], Awaitable[list[Any]]] = services.scripts._send
+    tries: list[int] = []
+
+    async def garbled(batch: Any) -> list[Any]:
+        tries.append(len(batch))
+        if len(tries) <= 2 * PIPELINES:
+            raise InvalidResponse("Protocol error")
+        return await send(batch)
+
+    monkeypatch.setattr(services.scripts, "_send", garbled)
+    with anyio.fail_after(10):
+        assert await services.campaigns.due_campaigns(1) == []
+
+
+async def test_what_cannot_be_sent_is_said_to_its_caller_and_the_others_go_on(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(batch: Any) -> list[Any]:
+        raise DataError("Invalid input of type")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(services.scripts, "_send", refuses)
+        for _ in range(2 * PIPELINES):
+            with pytest.raises(DataError), anyio.fail_after(5):
+                await services.campaigns.due_campaigns(1)
+    with anyio.fail_after(5):
+        assert await services.campaigns.due_campaigns(1) == []
 
 
 async def test_without_patience_a_server_that_is_away_is_said_at_once() -> None:

@@ -205,8 +205,8 @@ end
 local outcomes = { stream = KEYS[31], most = ARGV[21] }
 if not is_changed then
   if is_noted then
-    change_totals(totals_before, totals_of(attempt))
     report_outcome(outcomes, contact, record, attempt)
+    change_totals(totals_before, totals_of(attempt))
     save_record(contact, record)
   end
   return answer('unchanged')

@@ -76,7 +76,7 @@ do
   local PUBLIC = { congestion = 'failed', cancelled = 'no_answer' }
   local function public_disposition(kind) return PUBLIC[kind] or kind end
 
-  local function change_contact(contact, record, position, totals_before, max_call_ms)
+  local function change_contact(contact, record, position, max_call_ms)
     local function report(status, attempts, at)
       enqueue_update(contact, record.dnc and 'do_not_call' or status, attempts, at)
     end
@@ -85,7 +85,6 @@ do
     local kind, cause, delay_ms
     attempt.s, kind, cause = attempt_state(attempt)
     attempt.d, attempt.y, attempt.u = public_disposition(kind), nil, nil
-    count_recent(attempt, kind, cause)
     if kind == 'invalid' and has_another_phone(contact, record, attempt) then kind, cause = 'failed', nil end
     if attempt.s == 'ended' then delay_ms = apply_retry_plan(retry_plan(), attempt, kind, cause) end
     local changed = attempt.s ~= old_state or attempt.d ~= old_disposition or attempt.y ~= old_rule
@@ -94,9 +93,6 @@ do
     elseif changed then
       attempt.em, attempt.dp = nil, nil -- it has another deadline from now on
     end
-    local totals_after = totals_of(attempt)
-    change_totals(totals_before, totals_after)
-    change_window(attempt, totals_before, totals_after)
     local newest = record.h[#record.h]
     if changed and position == #record.h - 1 and (newest.s == 'reserved' or newest.s == 'released') then
       table.remove(record.h) -- nothing was sent for it, and the attempt before it has changed
@@ -144,8 +140,14 @@ do
 
   function apply_facts(contact, record, position, totals_before, max_call_ms, outcomes)
     local attempt = record.h[position]
-    local is_over = change_contact(contact, record, position, totals_before, max_call_ms)
+    local is_over = change_contact(contact, record, position, max_call_ms)
     report_outcome(outcomes, contact, record, attempt)
+    -- What is added up comes after the entries for streams: a stream may refuse one, and all is done again.
+    local _, kind, cause = attempt_state(attempt)
+    count_recent(attempt, kind, cause)
+    local totals_after = totals_of(attempt)
+    change_totals(totals_before, totals_after)
+    change_window(attempt, totals_before, totals_after)
     return is_over
   end
 end

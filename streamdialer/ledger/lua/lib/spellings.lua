@@ -31,8 +31,9 @@ do
     local digits = without_plus(number)
     local code = digits ~= number and calling_code(digits)
     if not code or string.find(noted_codes(server), ' ' .. code .. ' ', 1, true) then return end
-    noted = noted .. code .. ' '
-    redis.call('HSET', server, 'calling_codes', string.sub(noted, 2))
+    local with_code = noted .. code .. ' '
+    redis.call('HSET', server, 'calling_codes', string.sub(with_code, 2))
+    noted = with_code
   end
 
   -- Returns the digits under which others may know the number: its own, then those it may be the same as.
