@@ -28,6 +28,8 @@ from streamdialer.rules.numbers import read_number
 log = logging.getLogger(__name__)
 
 QUEUE_MAX_AGE_S: Final = 5.0
+SETTLE_WITHIN_S: Final = 5.0
+"""For so long a process that stops waits for Redis to take a reply."""
 SEND_WITHIN_S: Final = 5.0
 """A process that was suspended for longer after it marked the attempt must not send it: the attempt's deadline may have
 passed, and another process may be calling the contact."""
@@ -118,8 +120,12 @@ class CallsStage:
                 extra={"attempt": attempt.id},
             )
             raise
-        with anyio.CancelScope(shield=True), anyio.move_on_after(5):
-            await self._settle(attempt, call, reply)
+        try:
+            await self._settle(attempt, call, reply)  # however long Redis is away
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True), anyio.move_on_after(SETTLE_WITHIN_S):
+                await self._settle(attempt, call, reply)
+            raise
 
     async def _first_caller_ids(self, attempt: Attempt, call: Call) -> str:
         """Which of the campaign's caller ids come first, as `mark_sent` takes it."""
@@ -165,7 +171,7 @@ class CallsStage:
                 return msgspec.structs.replace(reply, verdict="unknown")
             await anyio.sleep(backoff_s(failures))
             failures += 1
-            if not await self._may_repeat(attempt, call):
+            if not (await self._may_repeat(attempt, call) and await self._is_marked_again(attempt)):
                 return msgspec.structs.replace(reply, verdict="unknown")
 
     async def _may_repeat(self, attempt: Attempt, call: Call) -> bool:
@@ -177,6 +183,12 @@ class CallsStage:
             return not await suppression.on_dnc_list([*call.n, called])
         except TRANSIENT:
             return False
+
+    async def _is_marked_again(self, attempt: Attempt) -> bool:
+        """Marks the attempt once more; False when it has news, has ended or its deadline has passed, as at first."""
+        asked_s = monotonic()
+        marked = await self._services.campaigns.mark_sent(attempt, uuid4().hex, "")
+        return marked.status == "again" and monotonic() - asked_s <= SEND_WITHIN_S
 
     async def _settle(self, attempt: Attempt, call: Call, reply: Reply) -> None:
         settled = await self._services.campaigns.settle_originate(

@@ -62,7 +62,7 @@ for i = 1, #examined, 2 do
       set_state(contact, record, 'dialing', ledger_ms + attempt.dd)
       save_record(contact, record)
     end
-  elseif math.max(attempt.sm, attempt.lm or 0) >= cutoff_ms then
+  elseif math.max(attempt.sa or attempt.sm, attempt.lm or 0) >= cutoff_ms then
     name = attempt.id -- too new for some list
   elseif may_begin_until(attempt) > ledger_ms then
     name = attempt.id

@@ -20,10 +20,15 @@ local attempt = record and record.h and record.h[#record.h]
 if not attempt or attempt.t ~= token then return 'stale' end
 local function send(status) return attempt.ci and { status, attempt.ci } or status end
 if attempt.s ~= 'reserved' then
-  if attempt.b == run then return send('ok') end
+  if attempt.b == run then -- the reply was lost, or the update could not be appended
+    if attempt.s == 'sent' then enqueue_update(contact, backend_status(record), record.a, attempt.sm) end
+    write_public_hash()
+    return send('ok')
+  end
   local has_no_news = attempt.s == 'sent' and not attempt.v and ledger_ms < attempt.sm + attempt.dd
   if not (is_idempotent and has_no_news and not trouble) or is_suppressed(dnc_list, record) then return 'sent' end
-  attempt.b = run
+  attempt.b, attempt.sa = run, ledger_ms
+  set_state(contact, record, 'dialing', ledger_ms + attempt.dd) -- its telephone may begin to ring only now
   save_record(contact, record)
   return send('again')
 end

@@ -45,7 +45,7 @@ function api_queue.moved_at(first_events, attempt)
   local rows = api_queue.rows[attempt.dd]
     or redis.call('ZRANGEBYSCORE', first_events, format_number(ledger_ms - attempt.dd), '+inf', 'WITHSCORES')
   api_queue.rows[attempt.dd] = rows
-  local newest = attempt.sm
+  local newest = attempt.sa or attempt.sm
   for i = 1, #rows, 2 do
     if tonumber(rows[i]) * 1000 <= attempt.sm + api_queue.OUT_OF_ORDER_MS then
       newest = math.max(newest, tonumber(rows[i + 1]))
