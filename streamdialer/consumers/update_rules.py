@@ -27,7 +27,8 @@ def is_over(update: Update, shown: Contact) -> bool:
     `pending` puts a contact back in the line: the backend must show what the ledger knows, or the contact's last call.
     Any other update is news of a call or of a wish, which only a finished contact does not get.
     """
-    if shown.status == "do_not_call":
+    is_called_again = PROGRESS.get(update.status) == 0
+    if shown.status == "do_not_call" or (is_called_again and shown.is_suppressed):
         return True
     if update.status != "pending":
         return (
@@ -35,16 +36,15 @@ def is_over(update: Update, shown: Contact) -> bool:
             and shown.status not in (update.status, update.shown_status)
             and update.status != "callback"
         )
-    if shown.is_suppressed:
-        return True
     known, attempts, shown_attempts = update.shown_status, update.attempts, shown.attempts or 0
     is_called_since = attempts is not None and shown_attempts > attempts
     if shown.status == "pending" or (shown.status == "callback" and not is_called_since):
         return False  # it waits; `callback` may be ours, and its confirmation lost
-    # the backend does not have the end yet; an attempt that does not count was shown as one
+    # The backend does not have the end yet. It was shown as one attempt more when it does not count, or was taken back.
     if shown.status in IN_CALL:
-        is_ours = update.disposition is None or attempts is None or shown_attempts <= attempts + 1
-        return not is_ours
+        if update.disposition is None or attempts is None:
+            return False
+        return shown_attempts > attempts + (shown.status == "dialing" or update.is_uncounted)
     if known == "callback" and is_called_since and shown.status in ("no_answer", "busy", "failed"):
         return False  # another campaign called, and reached no one
     # a newer state may have been there before the backend had answered to the end: only an older end is known as taken

@@ -72,6 +72,8 @@ class Attempt(msgspec.Struct, frozen=True):
     past: PastAttempts = field(name="p")
     reserved_ms: float = field(name="rm")
     sent_ms: float | None = field(default=None, name="sm")
+    sent_again_ms: float | None = field(default=None, name="sa")
+    """When its request was last repeated; the deadline counts from then."""
     answered_ms: float | None = field(default=None, name="am")
     ended_ms: float | None = field(default=None, name="em")
     deadline_after_ms: float | None = field(default=None, name="dd")
@@ -276,6 +278,8 @@ class Update(msgspec.Struct, frozen=True):
     """`shown_status` of the contact; this, `disposition` and `doubt` only in a lease."""
     disposition: str | None = field(default=None, name="d")
     """Of the contact's last call; None while it is up, and when it was not placed."""
+    is_uncounted: bool = field(default=False, name="u")
+    """Whether that call does not count as an attempt; only in a lease."""
     doubt: Doubt | None = field(default=None, name="ck")
     """Whether this is newer than what the backend shows has to be found out."""
 

@@ -12,6 +12,8 @@ from streamdialer.broker.dead_letters import DeadLetter
 from streamdialer.broker.entries import Entry
 from streamdialer.consumers.calls import read_call
 from streamdialer.consumers.dialing.contact_rows import load_row
+from streamdialer.consumers.update_rules import is_newer, is_over
+from streamdialer.ledger.records import Doubt, Update
 from streamdialer.model import Attempt, Contact, ContactData
 from streamdialer.operations.dead_letters import masked_letter
 from tests.support.ledger_fixture import LedgerWorld
@@ -198,3 +200,27 @@ def test_no_number_of_a_dead_letter_is_shown() -> None:
     shown = str(masked_letter(letter).original)
     assert not any(number in shown for number in THREE)
     assert "002" in shown
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_retry_of_another_number_is_not_taken_for_over_where_the_backend_shows_failed(
+    caller: Caller, is_lost: bool
+) -> None:
+    await caller.open()
+    world = caller.world
+    await caller.end("invalid")
+    outbox = world.services.outbox
+    ended = await world.lease_update("1", "worker")  # the backend takes it, its reply is lost
+    await world.age(301)
+    await world.sweep()
+    await world.make_stale("1")
+    await world.claim("1", 1)
+    shown = Contact(id=1, status=ended.status, attempts=ended.attempts)
+    again = await outbox.lease("1", "1", "worker")
+    assert isinstance(again, Update)
+    assert (ended.status, again.status) == ("failed", "pending")
+    if is_lost:
+        assert is_newer(again, Doubt(), shown)
+    else:
+        assert not is_over(again, shown)
+        assert is_over(again, msgspec.structs.replace(shown, status="invalid")), "the backend's own word"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from streamdialer.consumers.update_rules import PROGRESS, is_newer, is_over
@@ -106,3 +107,37 @@ def test_a_retry_follows_the_end_of_its_call_also_where_only_an_older_end_was_co
 ) -> None:
     update = Update(status="pending", attempts=2, version=9, shown_status="no_answer", disposition="busy")
     assert is_over(update, Contact(id=1, status=shown, attempts=attempts)) is is_ended
+
+
+@pytest.mark.parametrize(
+    ("shown", "more", "is_uncounted", "is_ended"),
+    [
+        ("answered", 0, False, False),
+        ("answered", 1, True, False),
+        ("answered", 1, False, True),  # somebody else has called
+        ("answered", 2, True, True),
+        ("dialing", 1, False, False),  # a call that was taken back was shown so
+        ("dialing", 2, False, True),
+    ],
+)
+def test_a_retry_leaves_a_call_alone_that_is_not_its_own(
+    shown: str, more: int, is_uncounted: bool, is_ended: bool
+) -> None:
+    update = Update(
+        status="pending",
+        attempts=1,
+        version=3,
+        shown_status="no_answer",
+        disposition="no_answer",
+        is_uncounted=is_uncounted,
+    )
+    assert is_over(update, Contact(id=1, status=shown, attempts=1 + more)) is is_ended
+
+
+@pytest.mark.parametrize("status", ["pending", "callback"])
+@pytest.mark.parametrize("shown", ["completed", "no_answer", "pending"])
+def test_who_is_not_to_be_called_is_put_in_no_line(status: str, shown: str) -> None:
+    update = Update(status=status, attempts=1, version=3, shown_status=shown, disposition=shown)
+    marked = Contact(id=1, status=shown, attempts=1, do_not_call=True)
+    assert is_over(update, marked)
+    assert not is_over(update, msgspec.structs.replace(marked, do_not_call=False))

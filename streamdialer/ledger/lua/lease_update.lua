@@ -3,9 +3,9 @@
 -- ARGV campaign, contact, token of the worker, lease ms, deadline after sending ms, '1' when the newest attempt's trace
 --   is wanted (else left out)
 -- Returns the document (lib/outbox.lua) as JSON, with id and tr (lib/attempts.lua) of the newest attempt when they are
---   wanted, with bp, rs and d (`Update` in `ledger/records.py`), and after a data loss with ck (`Doubt`, there) · "none" the
+--   wanted, with bp, rs, d and u (`Update` in `ledger/records.py`), and after a data loss with ck (`Doubt`, there) · "none" the
 --   backend knows everything · "busy" another worker delivers
--- uses: clock data_loss spellings campaign server_pauses
+-- uses: clock data_loss spellings campaign outbox server_pauses
 local contact, token, lease_ms, deadline_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local raw = redis.call('HGET', outbox, contact)
 if not raw then return 'none' end
@@ -34,7 +34,7 @@ local sent
 for _, attempt in ipairs(record.h or {}) do
   if attempt.sm then sent = attempt end
 end
-document.rs, document.d = record.rs, sent and sent.d
+document.rs, document.d, document.u = record.rs, sent and contact_disposition(record, sent), sent and sent.u
 
 -- What was known of the contact before a data loss may be older than what the backend shows.
 local lost_ms = tonumber(redis.call('HGET', server, 'lost') or 0)
