@@ -195,9 +195,7 @@ def _read_duration(raw: object) -> float:
 def _read_calls(raw: object) -> list[str]:
     """The ids of a list. Raises ValueError."""
     calls = _read_list(raw, "a list of ids of attempts or calls")
-    if not all(isinstance(each, str | int) and not isinstance(each, bool) for each in calls):
-        raise ValueError("takes a list of ids of attempts or calls")
-    return [str(each) for each in calls]
+    return [_read_call_id(each) for each in calls]
 
 
 def _read_agents(

@@ -62,7 +62,7 @@ class EventSources:
         status, *rest = await self._scripts.run(
             NOTE_SOURCE,
             [keys.server, keys.sources, keys.source_calls(source), keys.stream("events")],
-            [source, entry, max_call_ms, MAX_SOURCES, since_ms, *ids],
+            [source, entry, max_call_ms, MAX_SOURCES, since_ms, *_with_contacts(ids)],
         )
         if status != "ok":
             return "older" if status == "older" else "too_many"
@@ -70,7 +70,7 @@ class EventSources:
         pipe = self._scripts.client.pipeline(transaction=False)
         for name in sources:
             pipe.smembers(keys.source_calls(name))
-        listed = frozenset().union(*await pipe.execute())
+        listed = frozenset(each for ids in await pipe.execute() for each in ids if not each.endswith(":"))
         return SourceLists(int(oldest_ms) - TOO_NEW_MS, int(watched_since_ms), tuple(sources), listed)
 
     async def campaigns(self) -> tuple[list[str], list[str]]:
@@ -127,6 +127,15 @@ class EventSources:
                 total.ended += found.ended
                 total.listed += found.listed
         return total
+
+
+def _with_contacts(ids: Iterable[str]) -> set[str]:
+    """The ids, and of those that are attempts' the beginning `{campaign}:{contact}:`.
+
+    After a data loss, an attempt that stands for a lost call does not know that call's id.
+    """
+    listed = set(ids)
+    return listed | {":".join(each.split(":")[:2]) + ":" for each in listed if each.count(":") >= 2}
 
 
 def unknown_calls(ids: Collection[str], campaigns: Collection[str]) -> set[str]:

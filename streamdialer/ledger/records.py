@@ -91,6 +91,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """In events."""
     other_call_ids: list[str] = field(default_factory=list, name="cl")
     """Of the call's other legs, at most four."""
+    lost_id: str | None = field(default=None, name="ai")
+    """Of the lost call that it stands for, as an event has named it; only of an attempt that `is_remembered`."""
     last_sign_ms: float | None = field(default=None, name="lm")
     """When the newest event of its beginning or answer was written."""
     first_end_event: str | None = field(default=None, name="ee")

@@ -40,6 +40,7 @@ class AttemptModel:
     sent_after: int = 0
     """Number of events written when it was sent."""
     sent_at: float = 0.0
+    sent_again_at: float = 0.0
     ended_at: float = 0.0
     verdict: str | None = None
     call_id: str = ""
@@ -317,6 +318,11 @@ class LedgerModel:
         self._put(contact, "dialing", DEADLINE_S)
         self.tell(campaign, contact, "dialing", contact.used)
 
+    def send_again(self, contact: ContactModel, run: str) -> None:
+        attempt = contact.attempts[-1]
+        attempt.run, attempt.sent_again_at = run, self.now
+        self._put(contact, "dialing", DEADLINE_S)
+
     def follow(self, contact: ContactModel, attempt: AttemptModel, before: tuple[State, str | None]) -> bool:
         """Draws the consequences of new facts; True when the contact's call is over by them."""
         state, disposition = attempt.outcome
@@ -567,7 +573,7 @@ class LedgerModel:
             for sent, seen in self.first_seen
             if seen >= self.now - DEADLINE_S and sent <= attempt.sent_at + 5
         ]
-        return max([attempt.sent_at, *recent])
+        return max([attempt.sent_at, attempt.sent_again_at, *recent])
 
     def waits_until(self, attempt: AttemptModel) -> float:
         """Until then a deadline does not end it."""
@@ -594,7 +600,7 @@ class LedgerModel:
     def is_older_than_lists(self, attempt: AttemptModel) -> bool:
         """Every source has listed its calls since its last sign of life."""
         oldest = min(at for at, _ in self.lists.values())
-        return max(attempt.sent_at, attempt.last_sign_at) < oldest
+        return max(attempt.sent_at, attempt.sent_again_at, attempt.last_sign_at) < oldest
 
     def may_not_have_begun(self, attempt: AttemptModel) -> bool:
         """Nothing was seen of it, and the Dialer API may not have got to it yet."""

@@ -44,7 +44,6 @@ def test_a_list_is_read(calls: list[object], ids: list[str]) -> None:
         {"calls": [True]},
         {"calls": [["abc"]]},
         {"calls": [""]},
-        {"calls": ["x" * 257]},
         {"calls": [], "source": ""},
         {"calls": [], "since": "yesterday"},
         {"calls": [], "since": "2026-11-26T08:00:00"},
@@ -54,6 +53,16 @@ def test_a_list_is_read(calls: list[object], ids: list[str]) -> None:
 def test_a_list_that_cannot_be_read_is_a_dead_letter(data: dict[str, object]) -> None:
     with pytest.raises(BadEntry):
         read_event(entry(**data))
+
+
+@pytest.mark.parametrize("call_id", [" abc ", "x" * 300, 3.0, 3])
+def test_a_call_id_is_read_as_in_an_event_of_the_call(call_id: object) -> None:
+    data = json.dumps({"campaign_id": 1, "contact_id": 2, "call_id": call_id})
+    event = read_event(Entry("1-0", {"type": "call_ringing", "data": data}))
+    listed = read_event(entry(calls=[call_id]))
+    assert isinstance(event, CallEvent)
+    assert isinstance(listed, SourceEvent)
+    assert listed.calls == [event.call_id]
 
 
 def test_it_can_be_typed() -> None:

@@ -66,6 +66,12 @@ end
 
 do
   local attempt_id, deadline_ms = ARGV[13], tonumber(ARGV[10])
+  local its_prefix, number = campaign .. ':' .. contact .. ':', nil -- number: of the attempt that the event names
+  if attempt_id ~= '' then
+    number = string.sub(attempt_id, 1, #its_prefix) == its_prefix
+      and tonumber(string.match(attempt_id, '^%d+', #its_prefix + 1))
+    if not number then return { 'foreign_attempt', '' } end -- it is another contact's
+  end
 
   -- After a data loss, an event that belongs to no known attempt belongs to a call the ledger has lost, unless
   -- a later call of the contact is known, or the contact is final. Called only for such events.
@@ -95,7 +101,7 @@ do
   end
 
   -- Of contacts that Redis had lost with their calls. Each of them is in the backend, and none is final there.
-  local MOST_REMEMBERED = 5000
+  local MOST_REMEMBERED, was_known = 5000, record ~= nil
   if not record then
     local is_known = redis.call('HEXISTS', directory, campaign) == 1
     local unknown = is_known and 'unknown_contact' or 'unknown_campaign'
@@ -122,9 +128,14 @@ do
   end
 
   for i, candidate in ipairs(history) do
-    local is_named = attempt_id ~= '' and candidate.id == attempt_id
+    local is_named = attempt_id ~= '' and (candidate.id == attempt_id or candidate.ai == attempt_id)
       or attempt_id == '' and call_id ~= '' and has_call_id(candidate)
     if is_named and candidate.ev then position = i end
+  end
+  local newest = history[#history]
+  local has_made_up_id = newest and newest.t == 'remembered' and not newest.ai
+  if not position and number and has_made_up_id and (IS_UP[newest.s] and number >= newest.n or number == newest.n) then
+    newest.ai, position = attempt_id, #history -- of the lost call that it stands for
   end
   if not position and attempt_id ~= '' then
     why_not = 'foreign_attempt'
@@ -144,12 +155,16 @@ do
     if not position then why_not = 'no_attempt' end
   end
   if why_not then
+    if number and #history == 0 then -- what the backend has counted, a rebuild has forgotten
+      if was_known and (number < record.a or number == record.a and fact == 'x') then return { why_not, '' } end
+      if number == record.a then record.a = math.max(0, number - 1) end
+    end
     local is_added = may_be_lost_call(record) and remember_attempt(contact, record, lost_ms, deadline_ms)
     if not is_added then return { why_not, '' } end
     redis.call('HSETNX', directory, campaign, '') -- its queue becomes known when the campaign is dialed again
     position = #record.h
-    local its_prefix, added = campaign .. ':' .. contact .. ':', record.h[#record.h]
-    if added.t == 'remembered' and string.sub(attempt_id, 1, #its_prefix) == its_prefix then added.id = attempt_id end
+    local added = record.h[#record.h]
+    if added.t == 'remembered' and number then added.id, added.ai = attempt_id, attempt_id end
   end
 end
 

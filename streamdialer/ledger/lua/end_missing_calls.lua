@@ -21,17 +21,23 @@ local answer = { examined = 0, stayed = 0, nameless = 0, ended = {}, listed = {}
 local function list(names, name) names[#names + 1] = name end
 
 -- Returns the id under which a source lists the attempt, or nil, and whether the attempt has a call id.
-local function listed_name(attempt)
+local function listed_name(contact, attempt)
   local names = { attempt.id }
   if attempt.c then list(names, attempt.c) end
   if attempt.rc then list(names, attempt.rc) end
   for _, leg in ipairs(attempt.cl or {}) do list(names, leg) end
+  local has_call_id = #names > 1
+  if attempt.ai then
+    list(names, attempt.ai)
+  elseif attempt.t == 'remembered' then
+    list(names, campaign .. ':' .. contact .. ':') -- its own id is not known: any of the contact's may be it
+  end
   for i = 30, #KEYS do
     for at, is_listed in ipairs(redis.call('SMISMEMBER', KEYS[i], unpack(names))) do
-      if is_listed == 1 then return names[at], #names > 1 end
+      if is_listed == 1 then return names[at], has_call_id end
     end
   end
-  return nil, #names > 1
+  return nil, has_call_id
 end
 
 -- Whether the replies of the Dialer API are believed: not those of one that places calls one after the other, or whose
@@ -54,7 +60,7 @@ for i = 1, #examined, 2 do
   local contact, due_ms = examined[i], tonumber(examined[i + 1])
   local record = load_record(contact)
   local attempt = record.h[#record.h]
-  local name, has_call_id = listed_name(attempt)
+  local name, has_call_id = listed_name(contact, attempt)
   if name then
     list(answer.listed, name)
     if state == 'dialing' and due_ms < ledger_ms + attempt.dd / 2 then

@@ -20,11 +20,7 @@ local attempt = record and record.h and record.h[#record.h]
 if not attempt or attempt.t ~= token then return 'stale' end
 local function send(status) return attempt.ci and { status, attempt.ci } or status end
 if attempt.s ~= 'reserved' then
-  if attempt.b == run then -- the reply was lost, or the update could not be appended
-    if attempt.s == 'sent' then enqueue_update(contact, backend_status(record), record.a, attempt.sm) end
-    write_public_hash()
-    return send('ok')
-  end
+  if attempt.b == run then return send('ok') end -- the reply was lost
   local has_no_news = attempt.s == 'sent' and not attempt.v and ledger_ms < attempt.sm + attempt.dd
   if not (is_idempotent and has_no_news and not trouble) or is_suppressed(dnc_list, record) then return 'sent' end
   attempt.b, attempt.sa = run, ledger_ms
@@ -61,10 +57,10 @@ if ARGV[8] ~= '' and not caller_ids.take(KEYS[28], attempt, ARGV[8]) then return
 
 attempt.s, attempt.b, attempt.sm, attempt.ev, attempt.tr = 'sent', run, ledger_ms, newest_event_id(), ARGV[9]
 record.a = attempt.p.a + 1
+enqueue_update(contact, 'dialing', record.a, ledger_ms) -- first: where it has no place, nothing is begun
 change_totals({}, totals_of(attempt))
 set_state(contact, record, 'dialing', ledger_ms + attempt.dd)
 count_call(call_history, newest_calls, contact, record, attempt)
 save_record(contact, record)
-enqueue_update(contact, 'dialing', record.a, ledger_ms)
 write_public_hash()
 return send('ok')

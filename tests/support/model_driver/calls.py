@@ -14,6 +14,7 @@ from tests.support.caps_model import CappedModel, capped
 from tests.support.ledger_model import (
     ANSWER_KEPT_S,
     CHECK_AFTER_S,
+    DEADLINE_S,
     IN_CALL_PAUSE_S,
     RATE_LIMIT_S,
     REST_S,
@@ -218,11 +219,11 @@ class CallDriver(CampaignDriver):
             return
         if newest.run is not None:
             is_unheard = newest.outcome[0] == "sent" and newest.verdict is None
-            in_time = contact.due is not None and contact.due > model.now
+            in_time = model.now < newest.sent_at + DEADLINE_S
             may_repeat = model.is_idempotent and is_unheard and in_time and not model.is_listed(contact)
             assert answer == ("ok" if newest.run == run else "again" if may_repeat else "sent")
             if answer == "again":
-                newest.run = run
+                model.send_again(contact, run)
             return
         refusals = set()
         if one.status != "active":

@@ -79,7 +79,7 @@ class EventDriver(DriverBase):
                 if attempt.id in ended:
                     assert not model.is_listed_as_up(attempt), "a call that is listed was ended"
                     assert not model.may_not_have_begun(attempt), "a call that may still begin was ended"
-                    assert max(attempt.sent_at, attempt.last_sign_at) <= min(
+                    assert max(attempt.sent_at, attempt.sent_again_at, attempt.last_sign_at) <= min(
                         at for at, _ in model.lists.values()
                     )
                     ended.discard(attempt.id)

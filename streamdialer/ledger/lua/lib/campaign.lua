@@ -110,6 +110,11 @@ end
 -- person; nil when nobody has.
 local function other_call(contact, record)
   local newest = record.h and record.h[#record.h]
+  for i = 1, record.h and #record.h - 1 or 0 do -- late news: an older call was placed after all
+    local older = record.h[i]
+    local may_be_up = (older.s == 'ringing' or older.s == 'answered') and ledger_ms < older.sm + PERSONS_TTL_MS
+    if may_be_up then return campaign .. ':' .. contact end
+  end
   for _, number in ipairs(numbers_in_use(record, record.p == 'reserved' and newest or nil)) do
     for _, holders in ipairs(redis.call('HMGET', calls_up, unpack(spellings_of(server, number)))) do
       local other = other_holders(holders, contact)
