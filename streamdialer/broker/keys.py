@@ -296,7 +296,7 @@ class Keys(msgspec.Struct, frozen=True):
         return f"{self.prefix}sd:settings:{campaign}"
 
     def paused(self, server: PausingServer) -> str:
-        """Exists while the server asks for no requests, whichever process it told."""
+        """Until when the server asks for no requests, ledger ms, whichever process it told."""
         return f"{self.prefix}sd:paused:{server}"
 
     @property

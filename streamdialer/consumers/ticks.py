@@ -16,7 +16,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.consumers.statistics import own_statistics
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import CampaignError, RefusedByServer, Unreachable
-from streamdialer.ledger.ticks import ResultWithoutContacts
+from streamdialer.ledger.ticks import ResultWithoutContacts, TickStart
 from streamdialer.ledger.types import CLEANUP_TEXTS
 from streamdialer.model import TICK_KINDS, Tick, TickResult, normalise_id
 from streamdialer.observability import metrics, tracing
@@ -56,9 +56,11 @@ class TicksStage:
         tick, began = read_tick(entry), monotonic()
         with tracing.entry_span("tick", entry.fields, tick=tick.id, kind=tick.kind, campaign=tick.campaign):
             offer = self._dial_tick.without_contacts(tick.campaign, keep_s) if tick.kind == "dial" else None
-            result = await self.run(tick, offer)
-        if result is (offer and offer.result):
-            return  # it is stored
+            start = await self._start(tick, offer)
+            if offer and start.is_over:
+                self._finish(tick, offer.result, start)
+                return  # it is stored
+            result = await self._run(tick, start)
         if "wake" in entry.fields and result.dialed:
             waited_s = max(0, (result.at or 0) - int(tick.id.partition("-")[0])) / 1000
             metrics.REACTION_SECONDS.observe(waited_s + monotonic() - began)
@@ -66,20 +68,21 @@ class TicksStage:
             tick.id, result, keep_s=keep_s, decisions=settings.decisions_maxlen
         )
 
-    async def run(self, tick: Tick, without_contacts: ResultWithoutContacts | None = None) -> TickResult:
-        """Runs the tick; an error of a campaign or a server becomes its result.
+    async def run(self, tick: Tick) -> TickResult:
+        """Runs the tick; an error of a campaign or a server becomes its result."""
+        return await self._run(tick, await self._start(tick))
 
-        The result of `without_contacts`, itself, when no contact may be placed; then it is stored already.
-        """
+    async def _start(self, tick: Tick, without_contacts: ResultWithoutContacts | None = None) -> TickStart:
         queue = self._dial_tick.reader.queue_of(tick.campaign)
         start = await self._services.ticks.start(tick.campaign, tick.id, queue, without_contacts)
         self._services.backend.pause(start.backend_paused_ms / 1000)
         if self._services.dialer_api is not None:
             self._services.dialer_api.pause(start.dialer_api_paused_ms / 1000)
+        return start
+
+    async def _run(self, tick: Tick, start: TickStart) -> TickResult:
         try:
             match tick.kind:
-                case "dial" if without_contacts and start.is_over:
-                    result = without_contacts.result
                 case "dial":
                     result = await self._dial_tick.dial(tick, start)
                 case "retry":
@@ -92,11 +95,15 @@ class TicksStage:
             result = _failed(tick, "invalid_campaign", str(error))
         except (Unreachable, RefusedByServer) as error:
             result = _failed(tick, reason_of(error, "backend"), str(error))
+        self._finish(tick, result, start)
+        return result
+
+    def _finish(self, tick: Tick, result: TickResult, start: TickStart) -> None:
+        """Counts and logs the tick."""
         result.at = start.server_ms
         tracing.set_attributes(status=result.status, reason=result.reason, dialed=result.dialed)
         _count(result)
         self._log(tick, result)
-        return result
 
     async def _retry(self, tick: Tick, now_ms: int) -> TickResult:
         campaign = await self._dial_tick.campaigns.settings_of(tick.campaign)

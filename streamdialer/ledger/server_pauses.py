@@ -20,4 +20,5 @@ class ServerPauses:
     async def note(self, server: PausingServer, wait_s: float) -> None:
         """From now on, no process sends the server a request for that long."""
         if wait_s > 0:
-            await self._scripts.run(PAUSE_REQUESTS, [self._keys.paused(server)], [round(wait_s * 1000)])
+            names = [self._keys.paused(server), self._keys.server]
+            await self._scripts.run(PAUSE_REQUESTS, names, [round(wait_s * 1000)])

@@ -45,13 +45,15 @@ class TickStart(msgspec.Struct, frozen=True):
     status: str | None = None
     """The status in the public hash."""
     is_over: bool = False
-    """No contact may be placed, and the result offered for that is the tick's."""
+    """No contact may be placed, and the result offered for that is stored as the tick's."""
 
 
-class ResultWithoutContacts(msgspec.Struct, frozen=True):
+class ResultWithoutContacts(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a tick when no contact may be placed."""
 
     result: TickResult
+    decided_ms: int
+    """When the tick began that decided so, ledger ms."""
     deadline_ms: int
     """How long a call of the campaign may be silent."""
     keep_s: float
@@ -99,10 +101,11 @@ class TickLedger:
         `without_contacts` becomes the tick's result when no contact may be placed.
         """
         keys = self._keys
-        offer: list[Argument] = ["", 0, 0]
+        offer: list[Argument] = ["", 0, 0, 0]
         if without_contacts:
             result = msgspec.json.encode(without_contacts.result).decode().removesuffix("}")
-            offer = [result, round(without_contacts.keep_s * 1000), without_contacts.deadline_ms]
+            keep_ms = round(without_contacts.keep_s * 1000)
+            offer = [result, keep_ms, without_contacts.deadline_ms, without_contacts.decided_ms]
         names = [
             keys.waiting_ticks,
             keys.campaign(campaign),
@@ -117,6 +120,10 @@ class TickLedger:
             keys.paused("dialer_api"),
             keys.tick(tick_id),
             keys.totals(campaign),
+            keys.reserved(campaign),
+            keys.dialing(campaign),
+            keys.connected(campaign),
+            keys.queue_busy(queue),
         ]
         answer = await self._scripts.run(START_TICK, names, [campaign, tick_id, queue, *offer])
         return msgspec.json.decode(answer, type=TickStart)

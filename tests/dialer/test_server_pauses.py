@@ -21,6 +21,7 @@ from streamdialer.simulation.servers.http import Service
 from streamdialer.simulation.world.build import build_world
 from tests.support.dialer import open_centre
 from tests.support.eventually import eventually
+from tests.support.ledger_reader import move_clock
 from tests.support.ticks_stage import StageWithBackend
 
 pytestmark = pytest.mark.usefixtures("redis")
@@ -79,6 +80,24 @@ async def test_a_pause_of_a_year_is_an_hour(settings: Settings) -> None:
         await told.dial()
         left_ms = await told.world.client.pttl(told.world.keys.paused("backend"))
         assert RETRY_AFTER_MAX_S - 5 < left_ms / 1000 <= RETRY_AFTER_MAX_S
+
+
+async def test_a_pause_ends_in_time_when_the_clock_of_redis_is_set_back(settings: Settings) -> None:
+    async with two_replicas(settings) as (told, other):
+        client, keys = told.world.client, told.world.keys
+        refuse(told.centre.backend, "20")
+        await told.dial()
+        await client.pexpire(keys.paused("backend"), 3_600_000)  # as after an hour's step back
+        await move_clock(client, keys, 15)
+        left_ms = (await other.world.services.ticks.start("1", "1-0")).backend_paused_ms
+        assert 0 < left_ms <= 5000
+        refuse(told.centre.backend, "10")
+        with pytest.raises(Throttled):
+            await other.world.services.backend.campaign("1")
+        left_ms = (await other.world.services.ticks.start("1", "1-0")).backend_paused_ms
+        assert 5000 < left_ms <= 10_000, "the longer one counts"
+        await move_clock(client, keys, 11)
+        assert (await other.world.services.ticks.start("1", "1-0")).backend_paused_ms == 0
 
 
 async def test_a_shorter_pause_does_not_end_a_longer_one(settings: Settings) -> None:

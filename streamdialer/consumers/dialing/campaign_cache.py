@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from time import monotonic
 from typing import ClassVar, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.background_reads import BackgroundReads
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.consumers.ttl_cache import DEFAULT_TTL_S, TTLCache
 from streamdialer.errors import CampaignError
 from streamdialer.model import CampaignSettings
 
@@ -34,7 +35,8 @@ class CampaignCache(BackgroundReads):
         super().__init__()
         self._services = services
         self._wakeups = wakeups
-        self._campaigns: TTLCache[CampaignSettings] = TTLCache()
+        ttl_s = services.settings.campaign_cache_ttl_s
+        self._campaigns: TTLCache[CampaignSettings] = TTLCache(max(DEFAULT_TTL_S, WAITS_AFTER * ttl_s))
         self._reading: set[str] = set()
 
     async def settings_of(self, campaign: str) -> CampaignSettings:
@@ -73,7 +75,7 @@ class CampaignCache(BackgroundReads):
     async def _read_anew(self, campaign: str) -> CampaignSettings:
         self._reading.add(campaign)
         try:
-            read, age_s = await self._read_shared(campaign) or (await self._ask_backend(campaign), 0.0)
+            read, age_s = await self._read_shared(campaign) or await self._ask_backend(campaign)
         finally:
             self._reading.discard(campaign)
         for caller_id in (read.caller_id or "", *read.caller_ids):
@@ -92,11 +94,12 @@ class CampaignCache(BackgroundReads):
         kept = await self._services.shared_settings.newest(campaign)
         return kept if kept and kept[1] <= self._services.settings.campaign_cache_ttl_s else None
 
-    async def _ask_backend(self, campaign: str) -> CampaignSettings:
-        services = self._services
+    async def _ask_backend(self, campaign: str) -> tuple[CampaignSettings, float]:
+        services, asked_s = self._services, monotonic()
         read = await services.backend.campaign(campaign)
-        await services.shared_settings.keep(campaign, read, services.settings.campaign_cache_ttl_s)
-        return read
+        return await services.shared_settings.keep(
+            campaign, read, monotonic() - asked_s, services.settings.campaign_cache_ttl_s
+        )
 
     def age_s(self, campaign: str) -> float:
         """Seconds since the settings were read."""

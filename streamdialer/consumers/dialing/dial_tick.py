@@ -71,16 +71,22 @@ class DialTick:
         settings = self.campaigns.known(campaign)
         if settings is None or self._refill.is_due(campaign, 0):
             return None
-        result = self._idle.result_of(campaign, settings)
-        if result is None:
+        idle = self._idle.decision_of(campaign, settings)
+        if idle is None:
             return None
-        return ResultWithoutContacts(result, self._limits.deadline_after(settings.ring_timeout), keep_s)
+        return ResultWithoutContacts(
+            result=msgspec.structs.replace(idle.result),  # the tick completes it
+            decided_ms=idle.decided_ms,
+            deadline_ms=self._limits.deadline_after(settings.ring_timeout),
+            keep_s=keep_s,
+        )
 
     async def dial(self, tick: Tick, start: TickStart) -> TickResult:
         """One decision of one campaign; never raises for what a campaign or a server does wrong."""
         result = TickResult(
             status="skipped", kind="dial", campaign_id=tick.campaign, dialed=0, failed=0, at=start.server_ms
         )
+        self._idle.forget(tick.campaign)
         if start.status != "active":
             record_inactive(result, start.status)
             return result
@@ -95,7 +101,6 @@ class DialTick:
                 outdated.add("queue")
             with tracing.span("decide", campaign=tick.campaign):
                 await self._decide_and_claim(tick, campaign, outdated, result)
-                self._idle.note(result, campaign.settings, campaign.open_s)
                 tracing.set_attributes(wanted=result.wanted, level=result.level, limit=result.limit)
         except CampaignError as error:
             result.status, result.reason, result.detail = "error", "invalid_campaign", str(error)
@@ -137,6 +142,8 @@ class DialTick:
         refilled = self._refill.last(campaign.id)
         record_outcome(result, campaign, outcome, retries, refilled, is_refilled=is_refilled)
         await self._follow_up(campaign, outcome)
+        if outcome.is_idle:
+            self._idle.note(campaign, result)
 
     async def _claim(
         self, campaign: DialedCampaign, token: str, before: DialOutcome, *, counts_listed: bool
@@ -213,6 +220,6 @@ class DialTick:
             if await recheck_deferred(campaigns, campaign.id, campaign.hours, claimed.server_ms):
                 soon_s.append(MIN_RETRY_S)
         if soon_s:
-            self._wakeups.campaign_within(campaign.id, min(soon_s))
+            self._wakeups.campaign_within(campaign.id, min(soon_s), keeps_earlier=True)
         if claimed and claimed.skipped and claimed.limit == "no_contacts":
             self._wakeups.queue(campaign.queue)  # its agents are free for the queue's other campaigns

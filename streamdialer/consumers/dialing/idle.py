@@ -7,50 +7,53 @@ from typing import Final
 
 import msgspec
 
+from streamdialer.consumers.dialing.inputs import DialedCampaign
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.model import CampaignSettings, TickResult
 
 IDLE_S: Final = 25.0
 """How long a decision also holds for the next ticks. Without events, the next tick comes after 10 s."""
-_REASONS: Final = frozenset(
-    {"no_contacts", "contacts_passed_over", "no_agents", "agents_elsewhere", "agents_reserved"}
-)
-"""Reasons that hold until a contact may be placed. Other reasons have to be checked at each tick."""
 
 
-class _Idle(msgspec.Struct, frozen=True):
+class IdleDecision(msgspec.Struct, frozen=True):
+    """What the next ticks say again."""
+
     settings: CampaignSettings
     result: TickResult
+    decided_ms: int
+    """When the tick that decided began, ledger ms."""
     until_s: float
 
 
 class IdleCampaigns:
-    """The last decisions of campaigns without a contact; adaptive ones decide at each tick: their queue learns."""
+    """The last decisions of campaigns that had no ready contact and no live call."""
 
     def __init__(self) -> None:
-        self._found: TTLCache[_Idle] = TTLCache(IDLE_S)
+        self._decisions: TTLCache[IdleDecision] = TTLCache(IDLE_S)
 
-    def note(self, result: TickResult, settings: CampaignSettings, open_s: float | None) -> None:
-        """`open_s` is for how long the campaign's calling window stays open; None: it does not close."""
-        campaign = result.campaign_id
-        if result.ready or result.reason not in _REASONS or result.adaptive or result.shadow:
-            self._found.pop(campaign)
-            return
+    def note(self, campaign: DialedCampaign, result: TickResult) -> None:
+        """The decision holds until a contact becomes ready, at most until the campaign's calling window closes."""
         short = TickResult(
-            status="skipped",
+            status=result.status,
             kind="dial",
-            campaign_id=campaign,
+            campaign_id=campaign.id,
             reason=result.reason,
             detail=result.detail,
             dialed=0,
             failed=0,
+            active_calls=0,
         )
-        lasts_s = IDLE_S if open_s is None else min(IDLE_S, open_s)
-        self._found.put(campaign, _Idle(settings, short, monotonic() + lasts_s))
+        lasts_s = IDLE_S if campaign.open_s is None else min(IDLE_S, campaign.open_s)
+        decision = IdleDecision(campaign.settings, short, campaign.start.ledger_ms, monotonic() + lasts_s)
+        self._decisions.put(campaign.id, decision)
 
-    def result_of(self, campaign: str, settings: CampaignSettings) -> TickResult | None:
-        """The result of the next tick if no contact may be placed; None when it must decide."""
-        found = self._found.get(campaign)
-        if found is None or found.settings != settings or monotonic() > found.until_s:
+    def forget(self, campaign: str) -> None:
+        """The campaign's next tick decides."""
+        self._decisions.pop(campaign)
+
+    def decision_of(self, campaign: str, settings: CampaignSettings) -> IdleDecision | None:
+        """What the next tick says if no contact may be placed; None when it must decide."""
+        decision = self._decisions.get(campaign)
+        if decision is None or decision.settings != settings or monotonic() > decision.until_s:
             return None
-        return msgspec.structs.replace(found.result)  # the caller may complete it
+        return decision

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -37,6 +37,8 @@ from streamdialer.rules.retry import RetryPlan
 from streamdialer.rules.window import Opening
 
 log = logging.getLogger(__name__)
+REGISTERED_S: Final = 5.0
+"""How long a registration is taken to hold: another process may have registered the campaign as closed."""
 
 Outdated = Literal["agents", "contacts", "queue", "trunk", "not_rebuilt", "hours", "pending"]
 """What a claim needs anew: the queue's agent list; more contacts; the queue's campaigns; the trunk's campaigns; the
@@ -113,7 +115,7 @@ class InputReader:
         """Tells the queue's other campaigns how this one is paced; False when it is in another queue than `before`."""
         pacing = campaign_pacing(campaign.settings, self._limits, is_open=campaign.opening.is_open)
         registration = (campaign.queue, msgspec.json.encode(pacing).decode())
-        if self._registered.get(campaign.id) == registration and before == campaign.queue:
+        if self._registered.get(campaign.id, REGISTERED_S) == registration and before == campaign.queue:
             return True
         if not await self._services.campaigns.register(campaign.id, *registration, previous=before):
             return False

@@ -32,6 +32,17 @@ class DialOutcome(msgspec.Struct, frozen=True, kw_only=True):
     is_throttled: bool = False
     """Adaptive pacing decided for the campaign a moment ago, or is about to."""
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it holds until a contact becomes ready: nothing forbade calls, none is live, nothing is out of date.
+
+        Where adaptive pacing decided, it must decide again: it learns from its queue.
+        """
+        claimed = self.claimed
+        if claimed is None or self.outdated or (self.decision and self.decision.adaptive):
+            return False
+        return not (claimed.reason or claimed.ready or claimed.live)
+
 
 def merge_claims(before: ClaimResult | None, claimed: ClaimResult) -> ClaimResult:
     """Two claims of one tick as one; a refusal after contacts were dialed changes nothing."""

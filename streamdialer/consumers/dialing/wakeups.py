@@ -52,9 +52,10 @@ class WakeupScheduler(BackgroundDuty):
         self._rereads.setdefault(queue, at)
         self._is_requested.set()
 
-    def campaign_within(self, campaign: str, seconds: float) -> None:
-        """Schedules a dial tick; replaces an earlier timer."""
-        self._timers[campaign] = anyio.current_time() + seconds
+    def campaign_within(self, campaign: str, seconds: float, *, keeps_earlier: bool = False) -> None:
+        """Schedules a dial tick in place of the one scheduled before; `keeps_earlier`: unless that one is earlier."""
+        at = anyio.current_time() + seconds
+        self._timers[campaign] = min(at, self._timers.get(campaign, at)) if keeps_earlier else at
         self._is_requested.set()
 
     async def queue_of(self, campaign: str) -> str:

@@ -26,7 +26,7 @@ if record and document.l and document.l ~= token then -- its request may still r
 end
 document.l, document.ls, document.le = token, ledger_ms, ledger_ms + lease_ms
 redis.call('HSET', outbox, contact, cjson.encode(document))
-document.bp = paused_ms(KEYS[24])
+document.bp = paused_ms(KEYS[24], ledger_ms)
 if not record then return cjson.encode(document) end
 local newest = record.h and record.h[#record.h]
 if newest and ARGV[6] then document.id, document.tr = newest.id, newest.tr end

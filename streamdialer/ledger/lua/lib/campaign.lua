@@ -21,22 +21,6 @@ local function format_number(number)
   return string.format('%.17g', number)
 end
 
-local function iso(ms)
-  local seconds = math.floor(ms / 1000)
-  local days, rest = math.floor(seconds / 86400), seconds % 86400
-  local z = days + 719468 -- civil date from days, H. Hinnant, "chrono-compatible low-level date algorithms"
-  local era = math.floor(z / 146097)
-  local doe = z - era * 146097
-  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-  local mp = math.floor((5 * doy + 2) / 153)
-  local day = doy - math.floor((153 * mp + 2) / 5) + 1
-  local month = mp < 10 and mp + 3 or mp - 9
-  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02dZ', year, month, day,
-    math.floor(rest / 3600), math.floor(rest % 3600 / 60), rest % 60)
-end
-
 local function load_record(contact)
   local raw = redis.call('HGET', records, contact)
   return raw and cjson.decode(raw) or nil
