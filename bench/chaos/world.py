@@ -29,6 +29,7 @@ def chaos_world(options: ChaosOptions) -> World:
     The agentless one names a queue of the progressive ones: its calls must not count there.
     """
     world = demo_world(options.as_demo)
+    world.names_attempts = True
     world.campaigns[CAMPAIGNS].pacing = "adaptive"
     for campaign, queue in enumerate(TEAM_QUEUES, CAMPAIGNS + 1):
         changes = {"id": campaign, "name": f"Campaign {campaign}", "queue_name": queue}

@@ -48,6 +48,8 @@ class World:
     ) -> None:
         """`call_ids`: how the ids of calls begin; another world that the same dialer knows has others."""
         self.config = config or WorldConfig()
+        self.names_attempts = False
+        """Whether the events of each contact's first, third … call name the attempt, as those of Asterisk do."""
         self.seed = seed
         self.call_ids = call_ids
         self.draws = draws or DrawsByContact(self.config, seed)
@@ -364,6 +366,7 @@ class World:
             campaign_id=call.campaign_id,
             contact_id=call.contact_id,
             call_id=call.id,
+            attempt_id=call.key if self.names_attempts and call.ordinal % 2 == 0 else None,
             agent_id=agent_id,
             **fields,
         )

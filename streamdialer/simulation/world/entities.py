@@ -174,6 +174,7 @@ class EventData(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, g
     campaign_id: Id | None = None
     contact_id: Id | None = None
     call_id: str | None = None
+    attempt_id: str | None = None
     agent_id: Id | None = None
     queue: str | None = None
     answered_by: Literal["human", "machine"] | None = None
