@@ -84,7 +84,9 @@ async def test_a_packed_reply_is_read(encoding: str) -> None:
 PACKED = gzip.compress(b'{"status": "success", "call_id": 5}' + b" " * 500)
 
 
-@pytest.mark.parametrize("packed", [PACKED[:-12], PACKED + PACKED[:15], PACKED + b"junk"])
+@pytest.mark.parametrize(
+    "packed", [PACKED[:-12], PACKED + PACKED[:15], PACKED + b"junk"], ids=["cut", "second member cut", "junk"]
+)
 async def test_a_packed_reply_that_is_cut_short_or_goes_on_with_something_else_is_not_read(
     packed: bytes,
 ) -> None:
