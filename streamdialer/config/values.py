@@ -141,6 +141,8 @@ def _expected_text(name: str, text: str) -> str | None:
             return None if is_country(text) else "an ISO 3166 code of two letters such as CO"
         case "dashboard_users":
             return validate_users(text)
+        case "backend_token" | "dialer_api_token":  # no header can carry another
+            return None if text.isprintable() else "one line of printable characters"
         case "backend_login_path":
             return None if text.startswith("/") else "a path that begins with /"
         case _:
