@@ -322,10 +322,10 @@ async def test_after_a_gap_calls_that_only_silence_has_ended_are_looked_for_once
     silent, other, failed = [await world.place_one() for _ in range(3)]
     for attempt in (silent, other, failed):
         await world.settle(attempt, "placed")
-    await world.event("call_failed", failed, attempt_id=failed.id, disposition="busy")
-    await world.pass_deadlines(silent.contact)
+    await world.pass_deadlines(silent.contact, failed.contact)
     await world.event("call_ringing", other, attempt_id=other.id)
     await world.sweep()
+    await world.event("call_failed", failed, attempt_id=failed.id, disposition="busy")
     assert [await world.state_of(each.contact) for each in (silent, failed)] == ["deferred", "deferred"]
     asterisk.channels = {f"sd-{other.id}.": "Ringing"}
     asterisk.traces = {trace_key(each.id): f"completed {each.id}" for each in (silent, failed)}
@@ -380,8 +380,8 @@ async def test_the_time_of_a_gap_is_told_by_the_clock_of_the_server(
 
     class Wrong(datetime):
         @classmethod
-        def now(cls, tz: Any = None) -> datetime:
-            return datetime(2040, 1, 1, tzinfo=tz)
+        def now(cls, tz: Any = None) -> Wrong:
+            return cls(2040, 1, 1, tzinfo=tz)
 
     monkeypatch.setattr(watch_module, "datetime", Wrong)
     async with asterisk.running(), watching(asterisk, redis):

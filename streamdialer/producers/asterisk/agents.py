@@ -167,9 +167,8 @@ class QueueAgents:
             last_call = message.number("LastCall") or 0
         status, reason = message.number("Status") or 0, message.get("PausedReason")
         agent.queues[queue] = _Member(status, is_paused, reason, last_call)
-        agent.in_call = (
-            agent.in_call or message.get("InCall") == "1"
-        )  # of this queue; another may have the call
+        if message.get("InCall") == "1":  # else another queue may have the call
+            agent.in_call = True
 
     def _news(self, agent_id: str, queue: str, now_s: float) -> list[Event]:
         agent = self._agents.get(agent_id)
