@@ -29,6 +29,7 @@ if attempt.s == 'reserved' then -- a request with a reply was sent: the mark tha
   enqueue_update(contact, 'dialing', record.a, attempt.sm)
 end
 attempt.v = verdict
+if attempt.s == 'sent' then attempt.vm = ledger_ms end
 if call_id ~= '' then attempt.rc = call_id end
 local totals_before = totals_of(attempt)
 if verdict == 'not_placed' then
