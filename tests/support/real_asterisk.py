@@ -47,7 +47,7 @@ class Seen(msgspec.Struct, frozen=True):
     at: float
     number: str
     what: str
-    """FROM and the caller's number, INVITE, ANSWER, HEARD and the seconds of sound at a machine, or END and why."""
+    """INVITE, ANSWER, HEARD and the seconds of sound at a machine, or END and why."""
 
 
 def why_there_is_none() -> str:
@@ -83,11 +83,19 @@ class RealAsterisk:
     def caller(self) -> AmiUrl:
         return AmiUrl(host="127.0.0.1", port=self.port, username="caller", secret="caller")
 
-    def seen(self) -> list[Seen]:
-        """What the callees saw: the truth."""
+    def _noted(self) -> list[Seen]:
         return [
             msgspec.convert(json.loads(line), Seen) for line in docker("logs", self.container).splitlines()
         ]
+
+    def seen(self) -> list[Seen]:
+        """What the callees saw: the truth."""
+        return [each for each in self._noted() if not each.what.startswith("FROM ")]
+
+    def callers_of(self, number: str) -> list[str]:
+        """The numbers that its calls showed."""
+        shown = [each.what for each in self._noted() if each.number == number]
+        return [what.removeprefix("FROM ") for what in shown if what.startswith("FROM ")]
 
     def seen_by(self, number: str) -> list[str]:
         return [each.what for each in self.seen() if each.number == number]
