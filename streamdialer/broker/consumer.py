@@ -6,6 +6,9 @@ that can never be handled becomes a dead letter.
 
 Deliveries are counted where an entry may have killed its process: at the first reading after a start, and when it is
 taken over. Reading again what a failed read may have delivered does not count, however long replies are lost.
+
+An entry that kills its process takes all entries with it that were delivered beside it. So the last delivery of each is
+counted when it is begun, and it is then the only one in work: those that never killed a process are not buried.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from redis.exceptions import RedisError
 
 from streamdialer.broker.concurrency import ConcurrencyLimit
 from streamdialer.broker.connection import NO_FAULT, TRANSIENT, may_pass
-from streamdialer.broker.consumer_group import ConsumerGroup, Row
+from streamdialer.broker.consumer_group import ConsumerGroup, RedeliveredRow, Row
 from streamdialer.broker.entries import BadEntry, Entry
 from streamdialer.broker.scripts import backoff_s
 from streamdialer.broker.shutdown import ShutdownSignal
@@ -76,6 +79,8 @@ class StreamConsumer:
         """The size of each entry that is worked on."""
         self._done: list[str] = []
         """Held entries that are done and not acknowledged yet."""
+        self._suspects: set[str] = set()
+        """Held entries that wait for their last delivery, which they have alone. Meanwhile, only new ones are read."""
         self._is_done = anyio.Event()
         self._acknowledging = anyio.Lock()
         self._own_after: str | None = "0"
@@ -141,14 +146,18 @@ class StreamConsumer:
                 failures = 0
             for entry in entries:
                 self._held[entry.id] = sum(len(name) + len(value) for name, value in entry.fields.items())
-                self._concurrency.acquire()
-                handling.start_soon(self._work_on, entry)
+                if self._is_last_delivery(entry):
+                    self._suspects.add(entry.id)
+                    handling.start_soon(self._work_on_suspect, entry)
+                else:
+                    self._concurrency.acquire()
+                    handling.start_soon(self._work_on, entry)
 
     async def _next_entries(self, count: int) -> list[Entry]:
-        if self._own_after is not None:
+        if self._own_after is not None and not self._suspects:
             return await self._own_pending(self._own_after, count)
         now = monotonic()
-        if now >= self._take_over_at:
+        if now >= self._take_over_at and not self._suspects:
             entries = await self._autoclaim(count)
             if self._take_over_from == "0-0":
                 self._take_over_at = now + self._claim_min_idle_s / 3
@@ -180,13 +189,17 @@ class StreamConsumer:
         return rows
 
     async def _own_pending(self, after: str, count: int) -> list[Entry]:
-        self._own_after, rows = await self._group.read_own(after, count, is_delivery=self._own_counts)
+        self._own_after, rows = await self._group.read_own(
+            after, count, is_delivery=self._own_counts, last_delivery=self._max_deliveries
+        )
         self._own_counts = self._own_counts and self._own_after is not None
         return await self._filter_redelivered(rows)
 
     async def _autoclaim(self, count: int) -> list[Entry]:
         min_idle_ms = round(self._claim_min_idle_s * 1000)
-        more_after, rows = await self._group.autoclaim(self._take_over_from, min_idle_ms, count)
+        more_after, rows = await self._group.autoclaim(
+            self._take_over_from, min_idle_ms, count, last_delivery=self._max_deliveries
+        )
         self._take_over_from = more_after or "0-0"
         entries = await self._filter_redelivered(rows)
         if entries:
@@ -195,16 +208,13 @@ class StreamConsumer:
             )
         return entries
 
-    async def _filter_redelivered(self, rows: list[Row]) -> list[Entry]:
+    async def _filter_redelivered(self, rows: list[RedeliveredRow]) -> list[Entry]:
         """Redelivered rows as entries, without those already held, deleted, or delivered too often."""
         rows = [row for row in rows if row[0] not in self._held]
-        if not rows:
-            return []
-        deleted = [entry for entry, fields in rows if not fields]
+        deleted = [entry for entry, fields, _ in rows if not fields]
         if deleted:
             await self._group.acknowledge(deleted)
-        deliveries = await self._group.deliveries(rows[0][0], rows[-1][0], len(rows) + len(self._held) + 100)
-        redelivered = [Entry(entry, fields, deliveries.get(entry, 1)) for entry, fields in rows if fields]
+        redelivered = [Entry(entry, fields, deliveries) for entry, fields, deliveries in rows if fields]
         for entry in redelivered:
             if entry.deliveries > self._max_deliveries:
                 await self._bury(
@@ -213,6 +223,28 @@ class StreamConsumer:
                     f"delivered {entry.deliveries} times and never finished: its handler may kill the process",
                 )
         return [entry for entry in redelivered if entry.deliveries <= self._max_deliveries]
+
+    def _is_last_delivery(self, entry: Entry) -> bool:
+        return 1 < entry.deliveries == self._max_deliveries
+
+    async def _work_on_suspect(self, entry: Entry) -> None:
+        """It takes a place when its turn comes: the stage goes on with new entries, however many suspects wait."""
+        is_lost = False
+        try:
+            async with self._shutdown.isolation.alone():
+                is_lost = bool(await self._group.extend_lease([entry.id], 0, entry.deliveries))
+                if not is_lost:
+                    self._suspects.discard(entry.id)
+                    self._concurrency.acquire()
+                    await self._work_on(entry)
+                    # before the next one begins: else this one is buried too if the process dies of that
+                    await self._acknowledge_done()
+        finally:
+            if entry.id in self._suspects:
+                self._suspects.discard(entry.id)
+                self._held.pop(entry.id, None)
+                if not is_lost and self._shutdown.stopping:
+                    await self._hand_back(entry, HANDED_BACK_IDLE_MS, entry.deliveries - 1)
 
     async def _work_on(self, entry: Entry) -> None:
         outcome: Outcome = "again"
@@ -231,13 +263,8 @@ class StreamConsumer:
                     self._is_done.set()
                 elif outcome != "dead" and (is_away or is_stopping):  # not the entry's fault: no delivery
                     idle_ms = HANDED_BACK_IDLE_MS if is_stopping else 0
-                    with anyio.CancelScope(shield=True), anyio.move_on_after(FINISH_S):
-                        await self._group.extend_lease([entry.id], idle_ms, entry.deliveries - 1)
-            except RedisError as error:
-                log.warning(
-                    "entry could not be handed back, it is delivered again later",
-                    extra={"stream": self.stream, "entry": entry.id, "error": str(error)},
-                )
+                    has_survived = is_away and self._is_last_delivery(entry)
+                    await self._hand_back(entry, idle_ms, 0 if has_survived else entry.deliveries - 1)
             finally:
                 if outcome == "done":
                     self._held[entry.id] = 0
@@ -245,6 +272,16 @@ class StreamConsumer:
                     self._held.pop(entry.id, None)
                 self._concurrency.release()
                 self._shutdown.count_entry()
+
+    async def _hand_back(self, entry: Entry, idle_ms: int, deliveries: int) -> None:
+        try:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(FINISH_S):
+                await self._group.extend_lease([entry.id], idle_ms, deliveries)
+        except RedisError as error:
+            log.warning(
+                "entry could not be handed back, it is delivered again later",
+                extra={"stream": self.stream, "entry": entry.id, "error": str(error)},
+            )
 
     async def _acknowledge_until_stopped(self) -> None:
         while True:
@@ -256,7 +293,7 @@ class StreamConsumer:
         """Acknowledges at once all entries that became done while the ones before them were acknowledged."""
         async with self._acknowledging:
             while self._done:
-                done, self._done = self._done[:READ_BATCH], self._done[READ_BATCH:]
+                done = self._done[:READ_BATCH]
                 try:
                     await self._group.acknowledge(done)
                 except RedisError as error:
@@ -264,14 +301,19 @@ class StreamConsumer:
                         "entries could not be acknowledged, they are delivered again",
                         extra={"stream": self.stream, "entries": " ".join(done), "error": str(error)},
                     )
-                finally:
-                    for entry in done:
-                        self._held.pop(entry, None)
+                del self._done[: len(done)]  # not before: a shutdown may end this try, and makes another
+                for entry in done:
+                    self._held.pop(entry, None)
 
     async def _try_to_handle(self, entry: Entry) -> tuple[Outcome, bool]:
         """What became of the entry, and whether a server was away; no entry raises an error here."""
         try:
-            await self._handle(entry)
+            if self._is_last_delivery(entry):
+                await self._handle(entry)
+            else:
+                await self._shutdown.isolation.wait_open()
+                with self._shutdown.isolation.beside_others():
+                    await self._handle(entry)
         except BadEntry as bad:
             return await self._bury(entry, bad.reason, bad.detail), False
         except Exception as error:
@@ -313,15 +355,19 @@ class StreamConsumer:
     async def _extend_held_leases(self) -> None:
         while True:
             await anyio.sleep(self._claim_min_idle_s / 3)
-            held = list(self._held)
-            for start in range(0, len(held), READ_BATCH):
-                lost = await self._group.extend_lease(held[start : start + READ_BATCH], 0, 1)
-                still_held = [entry for entry in lost if entry in self._held]
-                if still_held:
-                    log.warning(
-                        "another consumer took over entries that are still being handled here",
-                        extra={"stream": self.stream, "count": len(still_held)},
-                    )
+            in_work = [entry for entry in self._held if entry not in self._suspects]
+            await self._renew(in_work, 1)
+            await self._renew(list(self._suspects), self._max_deliveries - 1)
+
+    async def _renew(self, entries: list[str], deliveries: int) -> None:
+        for start in range(0, len(entries), READ_BATCH):
+            lost = await self._group.extend_lease(entries[start : start + READ_BATCH], 0, deliveries)
+            still_held = [entry for entry in lost if entry in self._held]
+            if still_held:
+                log.warning(
+                    "another consumer took over entries that are still being handled here",
+                    extra={"stream": self.stream, "count": len(still_held)},
+                )
 
     async def _deregister(self) -> None:
         with anyio.CancelScope(shield=True), anyio.move_on_after(LEAVE_S):

@@ -32,6 +32,8 @@ READ_BYTES: Final = 8 * 1024 * 1024
 """Bytes after which a read ends: 128 entries of the largest size that other programs may write."""
 Row = tuple[str, dict[str, str] | None]
 """An entry's id and fields; no fields when the entry has been deleted."""
+RedeliveredRow = tuple[str, dict[str, str] | None, int]
+"""A row with the number of its deliveries."""
 
 
 class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,32 +75,41 @@ class ConsumerGroup(msgspec.Struct, frozen=True, kw_only=True):
     async def read_new(self, count: int) -> tuple[bool, list[Row]]:
         """New entries, and whether these are all."""
         more_after, rows = await self._read("new", "", count)
-        return not more_after, rows
+        return not more_after, [(entry, fields) for entry, fields, _ in rows]
 
-    async def read_own(self, after: str, count: int, *, is_delivery: bool) -> tuple[str | None, list[Row]]:
-        """Own pending entries after an id, and the id from which to go on, None after the last one."""
-        more_after, rows = await self._read("own" if is_delivery else "seen", after, count)
+    async def read_own(
+        self, after: str, count: int, *, is_delivery: bool, last_delivery: int
+    ) -> tuple[str | None, list[RedeliveredRow]]:
+        """Own pending entries after an id, and the id from which to go on, None after the last one.
+
+        The last delivery is not counted in Redis: `extend_lease` does it when the entry is begun.
+        """
+        kind = "own" if is_delivery else "seen"
+        more_after, rows = await self._read(kind, after, count, last_delivery=last_delivery)
         return more_after or None, rows
 
-    async def autoclaim(self, start: str, min_idle_ms: int, count: int) -> tuple[str | None, list[Row]]:
-        """Entries that others have left idle, and the id from which to look next, None after the last one."""
+    async def autoclaim(
+        self, start: str, min_idle_ms: int, count: int, *, last_delivery: int
+    ) -> tuple[str | None, list[RedeliveredRow]]:
+        """Entries that others have left idle, and the id from which to look next, None after the last one.
+
+        The last delivery is not counted in Redis: `extend_lease` does it when the entry is begun.
+        """
         await self.scripts.run(RESET_IDLE_TIME, [self.stream, self.keys.server], [GROUP])
-        more_after, rows = await self._read("idle", start, count, min_idle_ms)
+        more_after, rows = await self._read("idle", start, count, min_idle_ms, last_delivery)
         return more_after or None, rows
 
-    async def _read(self, kind: str, after: str, count: int, min_idle_ms: int = 0) -> tuple[str, list[Row]]:
+    async def _read(
+        self, kind: str, after: str, count: int, min_idle_ms: int = 0, last_delivery: int = 0
+    ) -> tuple[str, list[RedeliveredRow]]:
         """It is not repeated when its reply is lost: that would deliver other entries."""
-        args = [GROUP, self.consumer, kind, after, count, READ_BYTES, min_idle_ms]
+        args = [GROUP, self.consumer, kind, after, count, READ_BYTES, min_idle_ms, last_delivery]
         answer: Any = self.reader.eval(READ_ENTRIES.source, 1, self.stream, *map(str, args))
         more_after, rows = await answer
         return more_after, [
-            (entry, dict(zip(fields[::2], fields[1::2], strict=True))) for entry, fields in rows
+            (entry, dict(zip(fields[::2], fields[1::2], strict=True)), deliveries)
+            for entry, fields, deliveries in rows
         ]
-
-    async def deliveries(self, first: str, last: str, count: int) -> dict[str, int]:
-        """How often each own pending entry between two ids was delivered."""
-        pending: Any = await self.reader.xpending_range(self.stream, GROUP, first, last, count, self.consumer)
-        return {item["message_id"]: int(item["times_delivered"]) for item in pending}
 
     async def acknowledge(self, entries: list[str]) -> None:
         names = [self.stream, self.keys.events_retained]

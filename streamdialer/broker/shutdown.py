@@ -5,6 +5,7 @@ from __future__ import annotations
 import anyio
 
 from streamdialer.broker.activity import Activity
+from streamdialer.broker.isolation import Isolation
 
 
 class ShutdownSignal:
@@ -15,6 +16,7 @@ class ShutdownSignal:
         self._left = max_tasks
         self.done = 0
         self.activity = Activity()
+        self.isolation = Isolation()
 
     @property
     def stopping(self) -> bool:

@@ -12,6 +12,7 @@ from streamdialer.config.urls import mask_url, read_host, split_url
 from streamdialer.errors import SettingsError
 
 AMI_URL_FORMS: Final = "ami://user:secret@host:5038 or amis:// for TLS, several separated by commas"
+CHANNEL_FORM: Final = "text with {number}, and no other name than {trunk}; a Local channel ends in /n"
 _BETWEEN: Final = re.compile(r"\s*,\s*(?=[A-Za-z]+://)")
 _DEFAULT_PORTS: Final = {"ami": 5038, "amis": 5039}
 
@@ -53,9 +54,14 @@ def validate_ami_urls(text: str) -> str | None:
 
 
 def is_channel_template(text: str) -> bool:
-    """Whether STREAMDIALER_ASTERISK_CHANNEL holds `{number}`, and no other name but `{trunk}`."""
+    """Whether STREAMDIALER_ASTERISK_CHANNEL holds `{number}`, and no other name but `{trunk}`.
+
+    A Local channel needs `/n`: without it, Asterisk takes it out of the answered call, and with it the attempt's id.
+    """
     rest = text.replace("{number}", "").replace("{trunk}", "")
-    return "{number}" in text and "/" in rest and not re.search(r"[{}\s]", rest)
+    technology, _, device = text.partition("/")
+    stays = technology.lower() != "local" or "n" in device.partition("/")[2]
+    return "{number}" in text and "/" in rest and stays and not re.search(r"[{}\s]", rest)
 
 
 def mask_ami_urls(text: str) -> str:

@@ -94,7 +94,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Asterisk
     asterisk_channel: Annotated[
-        str, "how Asterisk reaches a number: {number}, and {trunk} for the campaign's trunk"
+        str,
+        "how Asterisk reaches a number: {number}, and {trunk} for the campaign's trunk; Local/… ends in /n",
     ] = "PJSIP/{number}@{trunk}"
     asterisk_context: Annotated[str, "dialplan context that an answered call goes to"] = "sd-outbound"
     asterisk_wrapup_s: Annotated[

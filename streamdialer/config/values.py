@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, cast, get_args, get_type_hints
 import msgspec
 from msgspec import inspect
 
-from streamdialer.config.ami_urls import is_channel_template, mask_ami_urls, validate_ami_urls
+from streamdialer.config.ami_urls import CHANNEL_FORM, is_channel_template, mask_ami_urls, validate_ami_urls
 from streamdialer.config.dashboard_users import validate_users
 from streamdialer.config.settings import NAMES, SECRETS, Settings
 from streamdialer.config.urls import MASK, mask_url, validate_http_url, validate_redis_url
@@ -128,7 +128,7 @@ def _expected_text(name: str, text: str) -> str | None:
         case "asterisk_ami_url":
             return validate_ami_urls(text)
         case "asterisk_channel":
-            return None if is_channel_template(text) else "text with {number}, and no other name than {trunk}"
+            return None if is_channel_template(text) else CHANNEL_FORM
         case "asterisk_wrapup_s":
             return validate_wrap_up(text)
         case "timezone":
@@ -141,6 +141,8 @@ def _expected_text(name: str, text: str) -> str | None:
             return None if is_country(text) else "an ISO 3166 code of two letters such as CO"
         case "dashboard_users":
             return validate_users(text)
+        case "backend_token" | "dialer_api_token":  # no header can carry another
+            return None if text.isprintable() else "one line of printable characters"
         case "backend_login_path":
             return None if text.startswith("/") else "a path that begins with /"
         case _:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
-
-import anyio
 
 from streamdialer.broker.connection import server_ms
 from streamdialer.consumers.services import Services
-from streamdialer.consumers.ttl_cache import TTLCache
+from streamdialer.consumers.shared_reads import SharedReads
 from streamdialer.consumers.update_rules import IN_CALL, SAME_MS, is_newer, is_over
 from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.ledger.outbox import Delivery
@@ -32,8 +31,7 @@ class UpdateOrder:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._lists: TTLCache[dict[str, Contact] | None] = TTLCache(LIST_TTL_S)
-        self._reads_list = anyio.Lock()
+        self._lists: SharedReads[dict[str, Contact] | None] = SharedReads(LIST_TTL_S)
 
     async def verdict(self, campaign: str, contact: str, update: Update) -> Delivery:
         """`taken` when the update may be sent; raises Unreachable, or RefusedByServer."""
@@ -72,10 +70,7 @@ class UpdateOrder:
             return False  # the backend has taken nothing yet: the contact is not on a list of called ones
         statuses = sorted({known, *IN_CALL, *((update.disposition,) if update.disposition else ())})
         name = f"{campaign} {update.attempts} {statuses}"
-        async with self._reads_list:
-            listed = self._lists.get(name, LIST_TTL_S)
-            if listed is None:
-                listed = self._lists.put(name, await self._waiting(campaign, statuses, update.attempts))
+        listed = await self._lists.get(name, partial(self._waiting, campaign, statuses, update.attempts))
         if listed is None:
             return False
         shown = listed.get(contact)

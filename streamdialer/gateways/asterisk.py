@@ -37,8 +37,14 @@ ACTION_S: Final = 10.0
 """Longest wait for the answer to an Originate, which Asterisk gives at once."""
 MAX_CALLER_ID: Final = 128
 MAX_VARIABLE: Final = MAX_SENT_LINE - len("Variable: \r\n")
-_NUMBER: Final = re.compile(r"\+?\d{1,32}")
+_NUMBER: Final = re.compile(r"\+?[0-9]{1,32}")
 _TRUNK: Final = re.compile(r"[\w.-]{1,80}", re.ASCII)
+_ASTERISKS: Final = re.compile(
+    r"AMD|ATTENDED_?TRANSFER|BLINDTRANSFER|BRIDGE|CONNECTED_LINE_|DIAL(_|ED|STATUS)|DYNAMIC_|FORWARD|GOSUB_|GOTO_ON_"
+    r"|LIMIT_|MACRO_|MEMBER|(TOUCH_)?(MIX)?MONITOR|OUTBOUND_GROUP|PARKING|PICKUPMARK|QE|QUEUE|REDIRECTING_|(PJ)?SIP"
+    r"|SPYGROUP|TRANSFER"
+)
+"""Beginnings of variables that Asterisk's applications obey or set: Queue() runs MONITOR_EXEC in a shell."""
 _NO_EXTENSION: Final = "extension does not exist"
 _REFUSES_US: Final = re.compile(r"permission denied|access forbidden|authentication", re.IGNORECASE)
 
@@ -188,13 +194,14 @@ class Asterisk:
 
 
 def _variables_of_contact(variables: Mapping[str, str]) -> list[str]:
-    """Those that AMI can carry and that are not ours to set; one that cannot be sent costs no call."""
+    """Those that AMI can carry and that are neither ours nor Asterisk's; one that cannot be sent costs no call."""
     found = []
     for name, value in variables.items():
         is_ours = name.startswith("SD_") or name in ("ATTEMPT_ID", "CAMPAIGN_ID", "CONTACT_ID")
         with suppress(ValueError):
             text = variable(f"__{name}", value)
-            if not is_ours and is_one_line(text) and len(text.encode()) < MAX_VARIABLE:
+            is_taken = is_ours or _ASTERISKS.match(name)
+            if not is_taken and is_one_line(text) and len(text.encode()) < MAX_VARIABLE:
                 found.append(text)
     return found
 

@@ -59,23 +59,53 @@ async def read_response(reply: aiohttp.ClientResponse, url: str) -> Response:
 async def _read_body(raw: aiohttp.StreamReader, encoding: str, limit: int) -> bytes:
     if encoding not in (*_INFLATED, "identity", ""):
         raise UnreadableBody(f"the body has the encoding {encoding[:40]!r}, takes gzip or none")
-    inflater = zlib.decompressobj(_GZIP_OR_ZLIB) if encoding in _INFLATED else None
+    inflater = _Inflater() if encoding in _INFLATED else None
     pieces, left = list[bytes](), limit
     async for chunk in raw.iter_any():
-        try:
-            piece = inflater.decompress(chunk, left + 1) if inflater else chunk
-        except zlib.error as error:
-            raise UnreadableBody(f"the body cannot be decompressed: {error}") from error
+        piece = inflater.decompress(chunk, left + 1) if inflater else chunk
         left -= len(piece)
         if left < 0:
             raise UnreadableBody(f"the body is longer than {limit // 1024} kB")
         pieces.append(piece)
+    if inflater and pieces and not inflater.is_complete:
+        raise UnreadableBody("the body is cut short")
     return b"".join(pieces)
+
+
+class _Inflater:
+    """Decompresses a body of one or more members, which gzip may have."""
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(_GZIP_OR_ZLIB)
+
+    @property
+    def is_complete(self) -> bool:
+        return self._member.eof
+
+    def decompress(self, chunk: bytes, most: int) -> bytes:
+        """At most `most` bytes, and then the rest is lost; raises UnreadableBody."""
+        pieces = list[bytes]()
+        while chunk and most > 0:
+            if self._member.eof:
+                self._member = zlib.decompressobj(_GZIP_OR_ZLIB)
+            try:
+                piece = self._member.decompress(chunk, most)
+            except zlib.error as error:
+                raise UnreadableBody(f"the body cannot be decompressed: {error}") from error
+            pieces.append(piece)
+            most -= len(piece)
+            chunk = self._member.unused_data
+        return b"".join(pieces)
 
 
 def read_json(response: Response) -> Any:
     """The body as JSON values; raises ValueError when it is no JSON."""
-    return decode_json(response.content, _charset(response.headers.get("content-type", "")))
+    return read_json_body(response.content, response.headers.get("content-type", ""))
+
+
+def read_json_body(body: bytes, content_type: str) -> Any:
+    """The same of a body whose Content-Type is known."""
+    return decode_json(body, _charset(content_type))
 
 
 @lru_cache(maxsize=64)

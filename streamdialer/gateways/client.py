@@ -1,6 +1,7 @@
 """One HTTP service: requests through aiohttp, its base URL, and its failures as errors.
 
-Why not httpx, says docs/decisions/0030. A POST or PATCH is never sent twice: aiohttp repeats idempotent methods only.
+Why not httpx, says docs/decisions/0030. The library itself never sends a POST or PATCH twice: it repeats idempotent
+methods only. After a log-in, a request that was refused for its stale token is sent once more.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from streamdialer.config.urls import HTTP_URL_FORMS, mask_url, validate_http_url
 from streamdialer.errors import CredentialsRefused, SettingsError, Throttled, Unreachable
 from streamdialer.gateways.auth import SimpleJWT, is_stale
 from streamdialer.gateways.body import Response, read_response
-from streamdialer.gateways.originate_reply import RETRY_AFTER_S, one_line, retry_after
+from streamdialer.gateways.connector import CleanConnector
+from streamdialer.gateways.originate_reply import RETRY_AFTER_S, NothingSent, one_line, retry_after
 from streamdialer.observability import tracing
 from streamdialer.observability.metrics import HTTP_REQUESTS, HTTP_SECONDS
 
@@ -79,7 +81,7 @@ class Service:
         self._headers = {
             "user-agent": f"streamdialer/{_version()}",
             "accept": "application/json",
-            "accept-encoding": "gzip, deflate",
+            "accept-encoding": "gzip",
         }
         userinfo = URL(base_url)
         if token:
@@ -89,12 +91,15 @@ class Service:
             self._headers["authorization"] = f"Basic {basic}"
         self._login = login
         self._opened: aiohttp.ClientSession | None = None
+        self._is_closed = False
 
     @property
     def _session(self) -> aiohttp.ClientSession:
-        """Opened by the first request: it needs a running loop."""
+        """Opened by the first request: it needs a running loop. Raises NothingSent after `aclose`."""
+        if self._is_closed:
+            raise NothingSent("this client is closed")
         if self._opened is None:
-            connector = aiohttp.TCPConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE_S)
+            connector = CleanConnector(limit=self._connections, keepalive_timeout=KEEP_ALIVE_S)
             # with a session cookie, Django would demand a CSRF token
             self._opened = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
@@ -107,6 +112,7 @@ class Service:
         return self.base.raw_path.rstrip("/")
 
     async def aclose(self) -> None:
+        self._is_closed = True
         if self._opened is not None:
             await self._opened.close()
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 import aiohttp
 import msgspec
 
+from streamdialer.gateways.body import read_json_body
 from streamdialer.observability.redaction import mask_number
 
 Verdict = Literal["placed", "not_placed", "never", "unknown"]
@@ -45,11 +46,17 @@ _SECONDS: Final = re.compile(r"\d+(\.\d+)?")
 _CALL_ID_MAX: Final = 128
 _DETAIL_MAX: Final = 160
 
+
+class NothingSent(aiohttp.ClientConnectionError):
+    """Our own client has not sent the request."""
+
+
 _UNSENT: Final = (  # it is certain that no byte of the request was sent
     aiohttp.ClientConnectorError,  # refused, unreachable, DNS, TLS
     aiohttp.ConnectionTimeoutError,  # no connection, or no free connection of the pool, in time
     aiohttp.InvalidURL,
     aiohttp.NonHttpUrlClientError,
+    NothingSent,
 )
 
 
@@ -70,8 +77,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 def read_reply(status: int, headers: Mapping[str, str], body: bytes, now: datetime | None = None) -> Reply:
     """What an HTTP reply means; `now` (UTC) is for a Retry-After date in a reply without a Date."""
     if 200 <= status < 300:
-        return _read_success(status, body)
-    detail = f"HTTP {status}{_reason_in(body)}"
+        return _read_success(status, _json(headers, body))
+    detail = f"HTTP {status}{_reason_in(_json(headers, body))}"
     if status in _NOT_PLACED:
         hold, pause_s, meaning = _NOT_PLACED[status]
         pause_s = retry_after(headers, default_s=pause_s, now=now)
@@ -110,8 +117,7 @@ def one_line(text: str) -> str:
     return text if len(text) <= _DETAIL_MAX else text[: _DETAIL_MAX - 1] + "…"
 
 
-def _read_success(status: int, body: bytes) -> Reply:
-    reply = _json(body)
+def _read_success(status: int, reply: object) -> Reply:
     if not isinstance(reply, dict):
         return Reply(
             verdict="unknown", detail=f"HTTP {status} with an unreadable body, the call may be ringing"
@@ -119,7 +125,7 @@ def _read_success(status: int, body: bytes) -> Reply:
     word = reply.get("status")
     if reply.get("success") is False or (isinstance(word, str) and word.strip().lower() in _BAD_STATUS):
         # the deployed API answers this for calls that ring too
-        return Reply(verdict="unknown", detail=f"HTTP {status} that reports an error{_reason_in(body)}")
+        return Reply(verdict="unknown", detail=f"HTTP {status} that reports an error{_reason_in(reply)}")
     return Reply(verdict="placed", call_id=_call_id(reply.get("call_id")), detail=f"HTTP {status}")
 
 
@@ -130,9 +136,8 @@ def _call_id(raw: object) -> str:
     return text if len(text) <= _CALL_ID_MAX and text.isprintable() else ""
 
 
-def _reason_in(body: bytes) -> str:
+def _reason_in(reply: object) -> str:
     """The reason in a JSON error body, as `: reason`; FastAPI's field errors without the inputs."""
-    reply = _json(body)
     if not isinstance(reply, dict):
         return ""
     for key in ("detail", "message", "error"):
@@ -150,10 +155,10 @@ def _field_error(entry: dict[str, Any]) -> str:
     return f"{path} {entry.get('msg', '')}".strip()
 
 
-def _json(body: bytes) -> object:
+def _json(headers: Mapping[str, str], body: bytes) -> object:
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return read_json_body(body, _header(headers, "content-type"))
+    except ValueError:
         return None
 
 

@@ -92,6 +92,8 @@ def next_path(current: str, following: object, prefix: str) -> str:
         path, query = (quote(part, safe=_AS_WRITTEN) for part in (target.path, target.query))
     except ValueError as exc:
         raise ValueError(problem) from exc
+    if not path.startswith("/"):
+        raise ValueError(problem)  # behind the base URL, it would be part of the host
     question = "?" if query else ""
     current_path = current.partition("?")[0]
     if path == prefix + current_path:

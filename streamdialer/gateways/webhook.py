@@ -24,6 +24,7 @@ from yarl import URL
 from streamdialer.config.urls import split_url
 from streamdialer.errors import SettingsError
 from streamdialer.gateways.client import CONNECT_TIMEOUT_S
+from streamdialer.gateways.connector import CleanConnector
 from streamdialer.gateways.originate_reply import one_line, retry_after
 from streamdialer.observability.metrics import WEBHOOK_REQUESTS
 
@@ -72,7 +73,7 @@ class WebhookEndpoint:
 
     async def __aenter__(self) -> Self:
         resolver = None if self._private_addresses else PublicAddresses()
-        connector = aiohttp.TCPConnector(limit=self._connections, resolver=resolver, ttl_dns_cache=10)
+        connector = CleanConnector(limit=self._connections, resolver=resolver, ttl_dns_cache=10)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -87,6 +87,8 @@ class Attempt(msgspec.Struct, frozen=True):
     """The try that marked it as sent."""
     verdict: str | None = field(default=None, name="v")
     """What the reply meant: placed, not_placed, never or unknown."""
+    replied_ms: float | None = field(default=None, name="vm")
+    """When the reply came, if no event of the call had come before."""
     call_id: str | None = field(default=None, name="c")
     """In events."""
     other_call_ids: list[str] = field(default_factory=list, name="cl")

@@ -19,6 +19,7 @@ from tests.support.ami_server import AmiServer, text_of
 from tests.support.eventually import eventually
 
 ATTEMPT = "7:12:1:mark"
+OURS = ("ATTEMPT_ID", "CAMPAIGN_ID", "CONTACT_ID", "SD_QUEUE")
 
 
 def call(**changes: object) -> OriginateRequest:
@@ -134,9 +135,37 @@ async def test_values_that_try_to_be_more_than_values_set_nothing(ami: AmiServer
     ]
 
 
+async def test_a_contact_sets_no_variable_that_asterisks_applications_obey(ami: AmiServer) -> None:
+    recording = ["MONITOR_EXEC", "MONITOR_FILENAME", "MIXMONITOR_FILENAME", "TOUCH_MONITOR"]
+    transfers = [
+        "TRANSFER_CONTEXT",
+        "FORWARD_CONTEXT",
+        "GOTO_ON_BLINDXFR",
+        "BLINDTRANSFER",
+        "PARKINGDYNCONTEXT",
+    ]
+    sounds = ["LIMIT_CONNECT_FILE", "BRIDGE_PLAY_SOUND", "ATTENDED_TRANSFER_COMPLETE_SOUND"]
+    results = ["MEMBERINTERFACE", "AMDSTATUS", "DIALSTATUS"]
+    others = [
+        "QUEUE_MAX_PENALTY",
+        "QUEUE_PRIO",
+        "DYNAMIC_FEATURES",
+        "CONNECTED_LINE_SEND_MACRO",
+        "OUTBOUND_GROUP",
+    ]
+    obeyed = [*recording, *transfers, *sounds, *results, *others, "SIPADDHEADER01", "SIP_CODEC"]
+    own = {"MESSAGE": "a", "DIALECT": "b", "limite": "c", "queue_name": "d", "LIMIT": "e"}
+    async with connected(ami) as asterisk:
+        await asterisk.originate(call(variables=dict.fromkeys(obeyed, "touch /tmp/x") | own))
+    (sent,) = ami.actions("Originate")
+    names = [each.partition("=")[0] for each in sent["Variable"].split("|")]
+    assert names == [*(f"__{name}" for name in own), *(f"__{name}" for name in OURS)]
+
+
 @pytest.mark.parametrize(
     ("changes", "verdict", "hold"),
     [
+        ({"phone_number": "٥٧٣٠٠١"}, "never", ""),
         ({"phone_number": "573001\r\nVariable: X=1"}, "never", ""),
         ({"phone_number": "+57)&System(id)"}, "never", ""),
         ({"attempt_id": "7:12:1:" + "m" * 150}, "never", ""),

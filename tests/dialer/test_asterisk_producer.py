@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import anyio
@@ -15,6 +16,7 @@ from streamdialer.broker.keys import Keys
 from streamdialer.broker.scripts import Scripts
 from streamdialer.config.settings import Settings
 from streamdialer.gateways.ami.client import AmiClient
+from streamdialer.producers.asterisk import traces
 from streamdialer.producers.asterisk import watch as watch_module
 from streamdialer.producers.asterisk.traces import trace_key
 from streamdialer.producers.asterisk.watch import watch
@@ -189,7 +191,8 @@ async def test_it_looks_at_the_whole_again_and_again(
     monkeypatch.setattr(watch_module, "SYNC_EVERY_S", 0.1)
     async with asterisk.running(), watching(asterisk, redis):
         lives = await written.until(4, "source_live")
-        assert len({each["since"] for each in lives}) == 1, "there was no gap"
+        since = [datetime.fromisoformat(each["since"]) for each in lives]
+        assert max(since) - min(since) < timedelta(seconds=0.2), "there was no gap"
         assert len(await written.all("queue_agents")) >= 3
 
 
@@ -286,3 +289,127 @@ async def test_how_a_call_ended_that_nothing_watched_is_said_before_the_list_of_
     assert [each["type"] for each in told] == [*events, "source_live"]
     assert {each.get("attempt_id") for each in told[:-1]} == {attempt.id}
     assert (told[-2].get("disposition") == "machine") is (word == "machine")
+
+
+async def test_all_traces_are_read_before_the_list_of_calls(
+    asterisk: ScriptedAsterisk,
+    redis: Redis,
+    written: Events,
+    world: LedgerWorld,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(traces, "MAX_AT_ONCE", 2)
+    await world.open_campaign("1", contacts=5, agents=5)
+    attempts = [await world.place_one() for _ in range(5)]
+    asterisk.traces = {trace_key(each.id): f"completed {each.id}" for each in attempts}
+    async with asterisk.running(), watching(asterisk, redis):
+        await written.until(1, "source_live")
+    told = await written.all("call_completed", "source_live")
+    assert {each.get("attempt_id") for each in told[:-1]} == {each.id for each in attempts}
+    assert told[-1]["type"] == "source_live"
+
+
+async def test_after_a_gap_calls_that_only_silence_has_ended_are_looked_for_once(
+    asterisk: ScriptedAsterisk,
+    redis: Redis,
+    written: Events,
+    world: LedgerWorld,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While this program was away, events of another call made the sweep believe the silence."""
+    monkeypatch.setattr(watch_module, "SYNC_EVERY_S", 0.1)
+    await world.open_campaign("1", contacts=3, agents=3)
+    silent, other, failed = [await world.place_one() for _ in range(3)]
+    for attempt in (silent, other, failed):
+        await world.settle(attempt, "placed")
+    await world.pass_deadlines(silent.contact, failed.contact)
+    await world.event("call_ringing", other, attempt_id=other.id)
+    await world.sweep()
+    await world.event("call_failed", failed, attempt_id=failed.id, disposition="busy")
+    assert [await world.state_of(each.contact) for each in (silent, failed)] == ["deferred", "deferred"]
+    asterisk.channels = {f"sd-{other.id}.": "Ringing"}
+    asterisk.traces = {trace_key(each.id): f"completed {each.id}" for each in (silent, failed)}
+    async with asterisk.running(), watching(asterisk, redis):
+        await written.until(3, "source_live")
+    told = [each for each in await written.all() if "agent" not in each["type"]]
+    assert [each["type"] for each in told[:4]] == [
+        "call_ringing",
+        "call_answered",
+        "call_completed",
+        "source_live",
+    ]
+    assert {each["attempt_id"] for each in told[1:3]} == {silent.id}
+    assert [each["Key"] for each in asterisk.actions("DBGet")] == [trace_key(silent.id)]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        ("Permission denied", "check write= of the AMI user"),
+        ("Asterisk is shutting down", "Asterisk is shutting down"),
+    ],
+)
+async def test_no_list_is_written_while_traces_cannot_be_read(
+    asterisk: ScriptedAsterisk,
+    redis: Redis,
+    written: Events,
+    world: LedgerWorld,
+    caplog: pytest.LogCaptureFixture,
+    refusal: str,
+    said: str,
+) -> None:
+    """What was seen of calls and agents is written all the same."""
+    await world.open_campaign("1", contacts=2, agents=2)
+    await world.place_one()
+    asterisk.channels = {RING: "Ringing"}
+    asterisk.answers["DBGet"] = lambda action: text_of(
+        Response="Error", ActionID=action["ActionID"], Message=refusal
+    )
+    async with asterisk.running(), watching(asterisk, redis):
+        await written.until(1, "call_ringing")
+        await eventually(lambda: said in caplog.text)
+        assert ("check write=" in caplog.text) is ("check write=" in said)
+        assert await written.all("source_live") == []
+        assert len(await written.all("queue_agents")) == 1
+
+
+async def test_the_time_of_a_gap_is_told_by_the_clock_of_the_server(
+    asterisk: ScriptedAsterisk, redis: Redis, written: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This machine's clock may be wrong."""
+
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Wrong:
+            return cls(2040, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr(watch_module, "datetime", Wrong)
+    async with asterisk.running(), watching(asterisk, redis):
+        (live,) = await written.until(1, "source_live")
+    seconds, micros = await redis.time()
+    age_s = seconds + micros / 1e6 - datetime.fromisoformat(live["since"]).timestamp()
+    assert 0 <= age_s < 5
+
+
+async def test_an_end_stands_in_the_stream_before_a_list_without_the_call(
+    asterisk: ScriptedAsterisk, redis: Redis, written: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long Redis takes for the end."""
+    monkeypatch.setattr(watch_module, "SYNC_EVERY_S", 0.05)
+    write = EventWriter.write
+
+    async def write_slowly(writer: EventWriter, events: list[dict[str, Any]]) -> None:
+        if any(each["type"] == "call_failed" for each in events):
+            await anyio.sleep(0.5)
+        await write(writer, events)
+
+    monkeypatch.setattr(EventWriter, "write", write_slowly)
+    asterisk.channels = {RING: "Ringing"}
+    async with asterisk.running(), watching(asterisk, redis):
+        await written.until(2, "source_live")
+        asterisk.channels = {}
+        await asterisk.call_event("Hangup", RING, Cause="17", ChannelStateDesc="Ringing")
+        await written.until(1, "call_failed")
+        told = await written.all("call_failed", "source_live")
+        at = [each["type"] for each in told].index("call_failed")
+        assert [each["calls"] for each in told[:at]] == [["1:2:0:k"]] * at

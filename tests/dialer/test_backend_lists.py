@@ -242,6 +242,15 @@ def test_the_path_of_a_next_page(prefix: str, following: str, path: str) -> None
     assert next_path("/api/contacts/?offset=0", following, prefix) == path
 
 
+@pytest.mark.parametrize(
+    "following",
+    ["foo:.evil.example/x?a=1", "foo:@evil.example/x", "mailto:x", "http://host", "http://host?a=1"],
+)
+def test_a_next_page_without_a_path_is_refused(following: str) -> None:
+    with pytest.raises(ValueError, match="not an address"):
+        next_path("/api/contacts/?offset=0", following, "")
+
+
 async def test_full_bare_arrays_are_followed_by_offset_until_they_repeat_or_end() -> None:
     everything = [{"id": number, "phone_number": "+1"} for number in range(5)]
 

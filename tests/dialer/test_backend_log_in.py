@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from streamdialer.config.settings import Settings
-from streamdialer.errors import Unreachable
+from streamdialer.errors import CredentialsRefused, Throttled, Unreachable
 from streamdialer.gateways.backend import Backend, ContactPatch
 from tests.support.gateway_server import Answer, Request, Server, always, html, serving
 
@@ -99,10 +100,81 @@ async def test_refused_credentials_are_said_once_and_not_hammered() -> None:
     django.password = "another"
     async with jwt_backend_of(django) as (_, backend):
         for _ in range(5):
-            with pytest.raises(Unreachable, match=r"answered HTTP 401; check BACKEND_USERNAME") as refused:
+            with pytest.raises(
+                CredentialsRefused, match=r"answered HTTP 401; check BACKEND_USERNAME"
+            ) as refused:
                 await backend.patch_contact("1", ContactPatch(status="busy"))
             assert "pw" not in str(refused.value)
     assert django.log == ["obtain"]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "error", "pause_s"),
+    [
+        (429, {"Retry-After": "20"}, Throttled, 20),
+        (429, {}, Throttled, 5),
+        (429, {"Retry-After": "0"}, Throttled, 1),
+        (503, {"Retry-After": "7"}, Throttled, 7),
+        (503, {}, Unreachable, 5),
+        (401, {}, CredentialsRefused, 5),
+        (403, {}, CredentialsRefused, 5),
+    ],
+)
+async def test_a_log_in_that_is_refused_is_tried_once_and_again_after_the_pause(
+    status: int,
+    headers: dict[str, str],
+    error: type[Unreachable],
+    pause_s: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    django = Django()
+    errors: list[Unreachable] = []
+
+    async def ask(backend: Backend) -> None:
+        with pytest.raises(Unreachable) as caught:
+            await backend.agents("q")
+        errors.append(caught.value)
+
+    async with jwt_backend_of(lambda _: web.json_response({}, status=status, headers=headers)) as (
+        server,
+        backend,
+    ):
+        async with anyio.create_task_group() as tasks:
+            for _ in range(50):
+                tasks.start_soon(ask, backend)
+        assert {type(each) for each in errors} == {error}
+        assert len(server.requests) == 1
+        server.answer = django
+        now = time.monotonic()
+        monkeypatch.setattr("streamdialer.gateways.auth.monotonic", lambda: now + pause_s - 0.7)
+        await ask(backend)
+        assert len(server.requests) == 1
+        monkeypatch.setattr("streamdialer.gateways.auth.monotonic", lambda: now + pause_s + 0.1)
+        await backend.agents("q")
+
+
+async def test_a_refresh_that_is_throttled_keeps_the_log_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    django = Django()
+
+    def throttle(request: Request) -> web.Response:
+        return web.json_response({}, status=429 if "token" in request.path else 401)
+
+    async with jwt_backend_of(django) as (server, backend):
+        await backend.agents("q")
+        django.expire()
+        server.answer = throttle
+        for _ in range(3):
+            with pytest.raises(Throttled):
+                await backend.agents("q")
+        assert [request.path for request in server.requests if "token" in request.path] == [
+            "/api/token/",
+            "/api/token/refresh/",
+        ]
+        server.answer = django
+        now = time.monotonic()
+        monkeypatch.setattr("streamdialer.gateways.auth.monotonic", lambda: now + 5.1)
+        await backend.agents("q")
+    assert django.log == ["obtain", "ok", "stale", "refresh", "ok"]
 
 
 async def test_a_request_refused_with_a_fresh_token_is_not_sent_a_third_time() -> None:

@@ -67,14 +67,39 @@ async def test_a_small_reply_that_unpacks_to_much_is_not_unpacked(memory: Callab
     assert "longer than 256 kB" in reply.detail
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate", "identity", ""])
+@pytest.mark.parametrize("encoding", ["gzip", "members", "deflate", "identity", ""])
 async def test_a_packed_reply_is_read(encoding: str) -> None:
     text = b'[{"id": 1, "status": "idle"}]'
-    packed = {"gzip": gzip.compress(text), "deflate": zlib.compress(text)}.get(encoding, text)
-    headers = {"Content-Encoding": encoding} if encoding else {}
+    packed = {
+        "gzip": gzip.compress(text),
+        "members": gzip.compress(text[:9]) + gzip.compress(text[9:]),
+        "deflate": zlib.compress(text),
+    }.get(encoding, text)
+    headers = {"Content-Encoding": encoding.replace("members", "gzip")} if encoding else {}
     async with backend_of(lambda _: web.Response(body=packed, headers=headers)) as (server, backend):
         assert [agent.id for agent in (await backend.agents("q")).agents] == [1]
-    assert server.requests[0].headers["accept-encoding"] == "gzip, deflate"
+    assert server.requests[0].headers["accept-encoding"] == "gzip"
+
+
+PACKED = gzip.compress(b'{"status": "success", "call_id": 5}' + b" " * 500)
+
+
+@pytest.mark.parametrize(
+    "packed", [PACKED[:-12], PACKED + PACKED[:15], PACKED + b"junk"], ids=["cut", "second member cut", "junk"]
+)
+async def test_a_packed_reply_that_is_cut_short_or_goes_on_with_something_else_is_not_read(
+    packed: bytes,
+) -> None:
+    answer = lambda _: web.Response(body=packed, headers={"Content-Encoding": "gzip"})  # noqa: E731
+    async with serving(answer) as server, DialerAPI(Settings(dialer_api_url=server.url)) as api:
+        reply = await api.originate(CALL)
+    assert (reply.verdict, reply.call_id) == ("unknown", "")
+    assert "UnreadableBody" in reply.detail
+
+
+async def test_an_empty_reply_that_says_it_is_packed_is_empty() -> None:
+    async with backend_of(lambda _: web.Response(headers={"Content-Encoding": "gzip"})) as (_, backend):
+        await backend.patch_contact("1", ContactPatch(status="busy"))
 
 
 async def test_a_packing_we_do_not_know_is_named() -> None:

@@ -6,6 +6,7 @@ import socket
 import ssl
 import struct
 import subprocess
+import threading
 import time
 from asyncio import StreamReader, StreamWriter, start_server
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -299,11 +300,23 @@ async def test_a_connection_the_server_closed_while_idle_costs_nothing_once_we_k
             await anyio.sleep(0.05)
 
 
-async def test_an_idle_close_we_have_not_noticed_is_unknown_and_nothing_is_sent_again() -> None:
-    requests: list[bytes] = []
+@asynccontextmanager
+async def in_a_thread(serve: Callable[[socket.socket], None]) -> AsyncIterator[str]:
+    """A server that speaks while the loop stands still: `serve` has the listening socket; yields the URL."""
     listener = socket.create_server(("127.0.0.1", 0))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.to_thread.run_sync, serve, listener)
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
 
-    def serve_one_per_connection() -> None:
+
+async def test_an_idle_close_that_the_loop_has_not_seen_costs_nothing() -> None:
+    requests: list[bytes] = []
+
+    def serve_one_per_connection(listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
                 peer, _ = listener.accept()
@@ -313,17 +326,85 @@ async def test_an_idle_close_we_have_not_noticed_is_unknown_and_nothing_is_sent_
                         peer.sendall(PLACED)
                         time.sleep(0.1)
 
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(anyio.to_thread.run_sync, serve_one_per_connection)
-        port = listener.getsockname()[1]
-        async with DialerAPI(dialer_settings(f"http://127.0.0.1:{port}")) as api:
+    async with in_a_thread(serve_one_per_connection) as url, DialerAPI(dialer_settings(url)) as api:
+        assert (await place(api)).verdict == "placed"
+        time.sleep(0.3)  # noqa: ASYNC251 - the loop must not see the close
+        assert (await place(api)).verdict == "placed"
+    assert len(requests) == 2
+
+
+STRAYS = {
+    "busy": b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n",
+    "gone": b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}",
+    "placed": PLACED,
+    "half": PLACED[:-5],
+}
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+@pytest.mark.parametrize("stray", STRAYS)
+async def test_a_reply_nobody_asked_for_is_not_taken_for_the_reply_to_the_next_request(
+    stray: str, is_seen: bool
+) -> None:
+    requests: list[bytes] = []
+
+    def serve(peer: socket.socket) -> None:
+        with suppress(OSError), peer:
+            while received := peer.recv(65536):
+                requests.append(received)
+                peer.sendall(PLACED.replace(b"}", b', "call_id": %d}' % len(requests)).replace(b"21", b"35"))
+                time.sleep(0.05)
+                peer.sendall(STRAYS[stray])
+
+    def accept(listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=serve, args=[listener.accept()[0]]).start()
+
+    async with in_a_thread(accept) as url, DialerAPI(dialer_settings(url)) as api:
+        replies = [await place(api, "7:1:1")]
+        if is_seen:
+            await anyio.sleep(0.2)
+        else:
+            time.sleep(0.2)  # noqa: ASYNC251 - the loop must not see what comes
+        with anyio.fail_after(5):  # half a reply would keep the request for ever
+            replies.append(await place(api, "7:2:1"))
+    assert [(reply.verdict, reply.call_id) for reply in replies] == [("placed", "1"), ("placed", "2")]
+    assert [b"7:1:1" in requests[0], b"7:2:1" in requests[1], len(requests)] == [True, True, 2]
+
+
+async def test_a_kept_connection_on_which_nothing_came_is_used_again() -> None:
+    connections = 0
+
+    async def talk(reader: StreamReader, writer: StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while True:
+            await read_request(reader)
+            writer.write(PLACED)
+            await writer.drain()
+
+    async with speaking(talk) as address, DialerAPI(dialer_settings(f"http://{address}")) as api:
+        for _ in range(5):
             assert (await place(api)).verdict == "placed"
-            time.sleep(0.3)  # noqa: ASYNC251 - the loop must not see the close
-            assert (await place(api)).verdict == "unknown"
-            await anyio.sleep(0.1)
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-    assert len(requests) == 1
+            await anyio.sleep(0.01)
+    assert connections == 1
+
+
+@pytest.mark.parametrize("is_opened", [True, False])
+async def test_a_closed_client_sends_nothing(is_opened: bool) -> None:
+    async with serving(always({"queue_name": "q"})) as server:
+        api, backend = DialerAPI(dialer_settings(server.url)), Backend(Settings(backend_url=server.url))
+        if is_opened:
+            await place(api)
+            await backend.campaign("7")
+        before = len(server.requests)
+        await api.aclose()
+        await backend.aclose()
+        assert (await place(api)).verdict == "not_placed"
+        with pytest.raises(Unreachable, match="this client is closed"):
+            await backend.campaign("7")
+        assert len(server.requests) == before
 
 
 async def test_hundreds_of_held_replies_do_not_wait_for_each_other() -> None:

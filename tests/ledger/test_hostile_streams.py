@@ -157,11 +157,17 @@ async def test_a_read_ends_when_its_entries_are_large(group: ConsumerGroup, redi
 
     async def next_rows(after: str) -> tuple[str | None, list[Row]]:
         if kind == "idle":
-            return await other.autoclaim(after, 0, 100)
-        if kind != "new":
-            return await group.read_own(after, 100, is_delivery=kind == "own")
-        is_all, rows = await group.read_new(100)
-        return None if is_all else "0-0", rows
+            more_after, redelivered = await other.autoclaim(after, 0, 100, last_delivery=5)
+        elif kind != "new":
+            is_delivery = kind == "own"
+            more_after, redelivered = await group.read_own(
+                after, 100, is_delivery=is_delivery, last_delivery=5
+            )
+        else:
+            is_all, rows = await group.read_new(100)
+            return None if is_all else "0-0", rows
+        assert {row[2] for row in redelivered} == {1 if kind == "seen" else 2}
+        return more_after, [row[:2] for row in redelivered]
 
     after: str | None = "0-0"
     reads: list[list[str]] = []
@@ -257,10 +263,8 @@ async def test_a_stream_is_made_anew_after_the_last_possible_id(
     assert len(new.partition("-")[0]) == 13
     rest = await read(group, 10)
     assert [fields and fields["n"] for _, fields in rest] == ["2", "last", "after"]
-    assert [row[0] for row in (await group.read_own("0", 10, is_delivery=False))[1]] == [
-        held,
-        *(entry for entry, _ in rest),
-    ]
+    _, own = await group.read_own("0", 10, is_delivery=False, last_delivery=5)
+    assert [row[0] for row in own] == [held, *(entry for entry, _ in rest)]
     others: Any = await redis.xreadgroup("analytics", "x", {EVENTS: ">"})
     assert {fields["n"] for _, fields in others[0][1]} >= {"0", "2", "last", "after"}
     await group.repair()

@@ -130,6 +130,18 @@ async def test_a_call_that_was_not_placed_does_not_count(world: LedgerWorld) -> 
     assert (doc["s"], doc["a"]) == ("pending", 0)
 
 
+@pytest.mark.parametrize(("asked_s", "least_ms"), [(0, 900), (5, 4900)])
+async def test_a_campaign_asked_for_fewer_calls_waits_at_least_as_long_as_an_api_that_is_down(
+    world: LedgerWorld, asked_s: float, least_ms: int
+) -> None:
+    await world.open_campaign(contacts=1, agents=1)
+    await world.settle(await world.place_one(), "not_placed", "campaign", asked_s)
+    assert (await world.claim()).reason == "rate_limited"
+    until = int((await world.client.hget("sd:api", "c:1")) or 0)
+    seconds, micros = await world.client.time()
+    assert least_ms <= until - seconds * 1000 - micros // 1000 <= least_ms + 100
+
+
 async def test_an_event_beats_a_reply_that_said_not_placed(world: LedgerWorld) -> None:
     await world.open_campaign(contacts=1, agents=1)
     attempt = await world.place_one()

@@ -68,6 +68,20 @@ async def test_calls_sent_just_before_the_list_may_be_missing_in_it(world: Ledge
     assert await states(world, [new]) == ["deferred"]
 
 
+async def test_a_call_without_events_is_as_new_as_its_reply(world: LedgerWorld) -> None:
+    """The Dialer API may hold a request for long before it places the call."""
+    late, seen = await calls_sent_earlier(world, 2, replied=False)
+    await world.event("call_ringing", seen, attempt_id=seen.id)
+    await world.age_signs(seen.contact, 10)
+    for attempt in (late, seen):
+        await world.settle(attempt, "placed")
+    await world.list_calls()
+    assert await states(world, [late, seen]) == ["dialing", "deferred"]
+    await world.send_earlier(late.contact, 10)
+    await world.list_calls()
+    assert await states(world, [late]) == ["deferred"]
+
+
 async def test_a_sign_of_life_after_the_list_counts_whenever_it_is_read(world: LedgerWorld) -> None:
     (late,) = await calls_sent_earlier(world, 1)
     await world.list_calls()
@@ -84,6 +98,7 @@ async def test_a_call_is_listed_by_any_of_its_ids(world: LedgerWorld, listed: st
     if listed == "reply":
         settled = world.services.campaigns.settle_originate
         await settled(attempt, verdict="placed", call_id="reply", hold="", retry_after_s=0)
+        await world.send_earlier(attempt.contact, 10)
     else:
         await world.event("call_ringing", attempt, call_id="event")
         await world.event("call_ringing", attempt, call_id="other leg")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -19,7 +22,7 @@ from streamdialer.broker.consumer import StreamConsumer
 from streamdialer.broker.consumer_group import ConsumerGroup
 from streamdialer.broker.dead_letters import DeadLetters
 from streamdialer.broker.entries import BadEntry, Entry
-from streamdialer.broker.keys import GROUP, Keys
+from streamdialer.broker.keys import GROUP, Keys, Stage
 from streamdialer.broker.scripts import Scripts
 from streamdialer.broker.shutdown import ShutdownSignal
 from streamdialer.consumers.services import Services
@@ -42,6 +45,7 @@ class Worker:
         concurrency: int = 10,
         max_deliveries: int = 3,
         claim_min_idle_s: float = 0.3,
+        stage: Stage = "events",
     ) -> None:
         self.seen: list[str] = []
         self.running = 0
@@ -53,7 +57,7 @@ class Worker:
             reader=reader,
             scripts=services.scripts,
             keys=Keys(),
-            stage="events",
+            stage=stage,
             consumer=name,
             dead_letters_maxlen=100,
             dead_letters_max_bytes=1_000_000,
@@ -429,6 +433,173 @@ async def test_idle_consumers_without_entries_are_removed_and_those_with_entries
 
     async with worker.working():
         await eventually(empty_is_removed)
+
+
+# ---- entries that kill their process ----
+
+
+async def live(*workers: Worker, deadly: Collection[str], until: Callable[[], Awaitable[bool]]) -> bool:
+    """The workers are one process, which a deadly entry kills; whether it lived until then."""
+    run, died = workers[0].run, anyio.Event()
+    async with anyio.create_task_group() as tasks:
+        for worker in workers:
+
+            async def handle(entry: Entry, worker: Worker = worker) -> None:
+                await anyio.sleep(random.uniform(0, 0.003))
+                if entry.fields["n"] in deadly:
+                    died.set()
+                    await anyio.sleep_forever()
+                await worker.note(entry)
+
+            worker.handle = handle
+            worker.run = worker.consumer._shutdown = run
+            tasks.start_soon(worker.consumer.serve, 1.0)
+
+        async def end() -> None:
+            await died.wait()
+            tasks.cancel_scope.cancel()  # of all tasks at once: none does anything more
+
+        tasks.start_soon(end)
+        await eventually(until)
+        tasks.cancel_scope.cancel()
+    return not died.is_set()
+
+
+DEADLY = [(0,), (15,), (29,), (0, 29), (14, 15)]
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize(
+    "positions", [*DEADLY, *(tuple(random.Random(n).sample(range(30), 2)) for n in range(5))]
+)
+async def test_of_entries_delivered_together_only_those_that_kill_their_process_are_buried(
+    new_worker: NewWorker, letters: DeadLetters, redis: Redis, positions: tuple[int, ...], is_restarted: bool
+) -> None:
+    await add(redis, 30)
+    deadly = {str(position) for position in positions}
+    seen: set[str] = set()
+    for life in range(20):
+        name, idle_s = ("me", 30.0) if is_restarted else (f"life {life}", 0.1)
+        worker = new_worker(name, concurrency=64, claim_min_idle_s=idle_s)
+        has_lived = await live(worker, deadly=deadly, until=lambda: is_empty(redis))
+        seen |= set(worker.seen)
+        if has_lived:
+            break
+    assert has_lived
+    assert life == 2 + len(deadly) or not is_restarted, "two deliveries of all, then the last one of each"
+    assert seen == {str(number) for number in range(30)} - deadly
+    found = await letters.newest(100)
+    assert {letter.original["n"] for letter in found} == deadly
+    assert {(letter.reason, letter.deliveries) for letter in found} == {("never_finished", 4)}
+
+
+async def test_an_entry_that_kills_its_process_later_buries_no_other(
+    new_worker: NewWorker, letters: DeadLetters, redis: Redis
+) -> None:
+    """It comes, with others, when those before it are on their last delivery; and in another stage."""
+    seen: set[str] = set()
+    await add(redis, 20)
+    for life in range(20):
+        if life in (2, 3):
+            await add(redis, 20, start=20 * (life - 1))
+            for number in range(100, 120):
+                await redis.xadd("dialer:updates", {"n": str(number * life)})
+        workers = [new_worker("me", 64, claim_min_idle_s=30, stage=stage) for stage in ("events", "updates")]
+
+        async def are_empty() -> bool:
+            return await is_empty(redis) and await redis.xlen("dialer:updates") == 0
+
+        has_lived = await live(*workers, deadly=(deadly := {"5", "25", "45", "210", "300"}), until=are_empty)
+        seen |= {number for worker in workers for number in worker.seen}
+        if has_lived and life > 3:
+            break
+    assert {letter.original["n"] for letter in await letters.newest(100)} == deadly
+    assert len(seen) == 20 + 2 * 40 - len(deadly)
+
+
+async def test_a_process_killed_again_and_again_by_one_entry_handles_all_others(
+    letters: DeadLetters, redis: Redis, server: EmbeddedServer
+) -> None:
+    await add(redis, 64)
+    command = [sys.executable, "-m", "tests.support.deadly_consumer", server.url, "7"]
+    seen: set[str] = set()
+    codes: list[int] = []
+    while not codes or codes[-1] == -signal.SIGKILL:
+        ended = await anyio.run_process(command, check=False, stderr=None)
+        seen |= set(ended.stdout.decode().split())
+        codes.append(ended.returncode)
+    assert codes == [-signal.SIGKILL] * 3 + [0]
+    assert seen == {str(number) for number in range(64)} - {"7"}
+    assert [letter.original["n"] for letter in await letters.newest(100)] == ["7"]
+
+
+@pytest.fixture
+async def suspects(redis: Redis) -> list[str]:
+    """Three entries before their last delivery."""
+    await add(redis, 3)
+    await redis.xgroup_create(STREAM, GROUP, id="0")
+    await redis.xreadgroup(GROUP, "killed", {STREAM: ">"})
+    await redis.xautoclaim(STREAM, GROUP, "killed", 0, "0-0")
+    return ["0", "1", "2"]
+
+
+async def deliveries(redis: Redis) -> list[int]:
+    found: Any = await redis.xpending_range(STREAM, GROUP, "-", "+", 100)
+    return [int(entry["times_delivered"]) for entry in found]
+
+
+async def test_new_entries_pass_a_slow_one_that_is_on_its_last_delivery(
+    new_worker: NewWorker, redis: Redis, suspects: list[str]
+) -> None:
+    worker, gate = new_worker("killed", concurrency=2, claim_min_idle_s=30), anyio.Event()
+
+    async def handle(entry: Entry) -> None:
+        if entry.fields["n"] in suspects:
+            await gate.wait()
+        await worker.note(entry)
+
+    worker.handle = handle
+    async with worker.working(shutdown_timeout_s=10):
+        await eventually(lambda: worker.running == 1)
+        await add(redis, 20, start=10)
+        await eventually(lambda: len(worker.seen) == 20)
+        assert worker.seen == [str(number) for number in range(10, 30)]
+        assert sorted(await deliveries(redis)) == [2, 2, 3], "of those that wait, it does not count yet"
+        gate.set()
+        await eventually(lambda: len(worker.seen) == 23)
+
+
+async def test_what_waits_for_its_last_delivery_is_renewed_and_at_a_stop_handed_back(
+    new_worker: NewWorker, redis: Redis, suspects: list[str]
+) -> None:
+    worker, next_one = new_worker("killed", claim_min_idle_s=0.3), new_worker("next", claim_min_idle_s=30)
+    worker.close_gate()
+    async with worker.working(shutdown_timeout_s=0.05):
+        await eventually(lambda: worker.running == 1)
+        await anyio.sleep(0.4)
+        assert sorted(await deliveries(redis)) == [1, 2, 2], "renewed: the one in work is no killer"
+        worker.run.stop()
+    assert sorted(await deliveries(redis)) == [2, 2, 2]
+    async with next_one.working():
+        await eventually(lambda: sorted(next_one.seen) == suspects)
+
+
+async def test_an_entry_on_its_last_delivery_outlives_a_server_that_is_away(
+    new_worker: NewWorker, letters: DeadLetters, redis: Redis, suspects: list[str]
+) -> None:
+    worker, tries = new_worker("killed", claim_min_idle_s=0.1), 0
+
+    async def handle(entry: Entry) -> None:
+        nonlocal tries
+        tries += 1
+        if tries <= 12:
+            raise Unreachable("away")
+        await worker.note(entry)
+
+    worker.handle = handle
+    async with worker.working():
+        await eventually(lambda: sorted(worker.seen) == suspects)
+    assert await letters.count() == 0
 
 
 def test_autoscaling_moves_between_its_bounds() -> None:

@@ -219,9 +219,10 @@ class LedgerWorld:
             await self.client.hset(self.keys.records("1"), contact, raw)
 
     async def send_earlier(self, contact: str, seconds: float) -> None:
-        """The newest attempt of a contact of campaign 1 was sent that long before."""
+        """The newest attempt of a contact of campaign 1 was sent, and its reply came, that long before."""
         record = await self.record(contact)
-        record["h"][-1]["sm"] -= round(seconds * 1000)
+        for name in {"sm", "vm"} & record["h"][-1].keys():
+            record["h"][-1][name] -= round(seconds * 1000)
         raw = msgspec.json.encode(record).decode()
         await self.client.hset(self.keys.records("1"), contact, raw)
 
@@ -229,7 +230,7 @@ class LedgerWorld:
         """The deadlines of these calls of campaign 1 have passed; what was seen of any call is older still."""
         for contact in contacts:
             record = await self.record(contact)
-            for name in {"sm", "lm"} & record["h"][-1].keys():
+            for name in {"sm", "lm", "vm"} & record["h"][-1].keys():
                 record["h"][-1][name] -= ledger_limits(self.services.settings).deadline_ms + 1000
             await self.client.hset(self.keys.records("1"), contact, msgspec.json.encode(record).decode())
             await self.client.zadd(self.keys.dialing("1"), {contact: 1})
@@ -246,7 +247,7 @@ class LedgerWorld:
         for attempt in attempts:
             record = await self.record(attempt.contact)
             newest = record["h"][-1]
-            for name in {"sm", "lm"} & newest.keys():
+            for name in {"sm", "lm", "vm"} & newest.keys():
                 newest[name] -= passed_ms
             newest["ev"] = earlier(newest["ev"])
             await self.client.hset(

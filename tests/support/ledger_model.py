@@ -43,6 +43,8 @@ class AttemptModel:
     sent_again_at: float = 0.0
     ended_at: float = 0.0
     verdict: str | None = None
+    replied_at: float = 0.0
+    """When the reply came."""
     call_id: str = ""
     other_ids: list[str] = field(default_factory=list)
     """Of other legs of the call."""
@@ -469,7 +471,7 @@ class LedgerModel:
         """The reply to a request."""
         before = attempt.outcome
         self._count("replies", verdict == "unknown")
-        attempt.verdict, attempt.reply_id = verdict, call_id
+        attempt.verdict, attempt.reply_id, attempt.replied_at = verdict, call_id, self.now
         attempt.facts.not_placed |= verdict == "not_placed"
         attempt.facts.impossible |= verdict == "never"
         self.follow(contact, attempt, before)
@@ -599,6 +601,8 @@ class LedgerModel:
 
     def is_older_than_lists(self, attempt: AttemptModel) -> bool:
         """Every source has listed its calls since its last sign of life."""
+        if not attempt.facts.are_heard and any(at <= attempt.replied_at for at, _ in self.lists.values()):
+            return False  # a reply is such a sign where there is no other
         oldest = min(at for at, _ in self.lists.values())
         return max(attempt.sent_at, attempt.sent_again_at, attempt.last_sign_at) < oldest
 

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamdialer.config.ami_urls import AmiUrl, mask_ami_urls, parse_ami_urls, validate_ami_urls
+from streamdialer.config.ami_urls import (
+    AmiUrl,
+    is_channel_template,
+    mask_ami_urls,
+    parse_ami_urls,
+    validate_ami_urls,
+)
 from streamdialer.config.loading import describe, load
 from streamdialer.errors import SettingsError
 
@@ -49,6 +55,24 @@ def test_a_wrong_address_is_refused_without_its_secret(url: str, expected: str) 
         parse_ami_urls(url)
     assert str(caught.value).startswith("ASTERISK_AMI_URL: got ")
     assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("template", "is_taken"),
+    [
+        ("PJSIP/{number}@{trunk}", True),
+        ("Local/{number}@out/n", True),
+        ("local/{number}@{trunk}/nj", True),
+        ("Local/{number}@out", False),
+        ("LOCAL/{number}@agents", False),
+        ("Local/{number}@agents/j", False),
+        ("PJSIP/{trunk}", False),
+        ("PJSIP/{number}@{other}", False),
+        ("{number}", False),
+    ],
+)
+def test_a_channel_names_the_number_and_stays_in_the_call(template: str, is_taken: bool) -> None:
+    assert is_channel_template(template) is is_taken
 
 
 @given(SECRETS, SECRETS, st.booleans(), st.booleans())

@@ -76,11 +76,96 @@ def test_an_agent_of_two_queues_counts_once() -> None:
     agents = QueueAgents(WrapUp())
     assert told(agents.observe(member(Paused="1"), 0)) == ["offline"]
     assert told(agents.observe(member(queue="support"), 0)) == ["available"]
-    assert states(agents) == {"sales": {ANN: "offline"}, "support": {ANN: "available"}}
+    assert states(agents) == {"sales": {}, "support": {ANN: "available"}}
     assert told(agents.observe(member(queue="support", Status="2"), 0)) == ["busy"]
-    assert states(agents) == {"sales": {ANN: "busy"}, "support": {ANN: "busy"}}
+    assert states(agents) == {"sales": {}, "support": {ANN: "busy"}}
     assert told(agents.observe(member("QueueMemberRemoved", queue="support"), 0)) == ["offline"]
     assert told(agents.observe(member("QueueMemberRemoved"), 0)) == []
+
+
+def test_who_is_paused_in_one_queue_is_free_in_the_others_only() -> None:
+    agents = QueueAgents(WrapUp())
+    rows = [member("QueueMember", Paused="1"), member("QueueMember", queue="support")]
+    assert told(agents.sync(rows, 0, 0, 0)) == ["available"]
+    assert states(agents) == {"sales": {}, "support": {ANN: "available"}}
+    assert told(agents.observe(member("QueueMemberPause", queue="support", Paused="1"), 1)) == ["offline"]
+    assert [each["queue"] for each in agents.lists(1)] == ["sales", "support"]
+    assert told(agents.observe(member("QueueMemberPause", Paused="0"), 2)) == ["available"]
+    assert {each["queue"]: each["agents"] for each in agents.lists(2)} == {
+        "sales": [{"agent_id": ANN, "state": "available"}],
+        "support": [],
+    }
+
+
+@pytest.mark.parametrize("queues", [("sales", "support"), ("support", "sales")])
+def test_who_has_a_call_of_one_queue_is_busy_in_all(queues: tuple[str, str]) -> None:
+    rows = [member("QueueMember", queue, InCall="01"[queue == "sales"]) for queue in queues]
+    agents = QueueAgents(WrapUp())
+    assert told(agents.sync(rows, 0, 0, 0)) == ["busy"]
+    assert states(agents) == {"sales": {ANN: "busy"}, "support": {ANN: "busy"}}
+    assert agents.sync(rows, 15, 15, 15) == []
+    rows = [member("QueueMember", queue, InCall="0") for queue in queues]
+    assert told(agents.sync(rows, 30, 30, 30)) == ["available"]
+
+
+@pytest.mark.parametrize(
+    ("event", "before", "after"),
+    [
+        (member("AgentConnect"), [], ["busy"]),
+        (member("QueueMemberStatus", Status="2"), [], ["busy"]),
+        (member("QueueMemberPause", Paused="1"), [], ["offline"]),
+        (member("QueueMemberRemoved"), [], ["offline"]),
+        (member("AgentComplete"), ["AgentConnect"], ["available"]),
+    ],
+    ids=lambda value: value.event if isinstance(value, Message) else None,
+)
+def test_a_row_that_may_be_older_than_an_event_does_not_win(
+    event: Message, before: list[str], after: list[str]
+) -> None:
+    agents = QueueAgents(WrapUp())
+    row = member("QueueMember", InCall="01"[bool(before)])
+    agents.sync([member("QueueMember")], 0, 0, 0)
+    for name in before:
+        agents.observe(member(name), 1)
+    assert told(agents.observe(event, 15.1)) == after
+    assert agents.sync([row], asked_s=15, now_s=15.2, wall_s=15) == []
+    assert len(agents.sync([row], asked_s=30, now_s=30.2, wall_s=30)) == 1, "now it is newer"
+
+
+def test_an_agent_who_came_while_the_list_was_read_stays() -> None:
+    agents = QueueAgents(WrapUp())
+    assert told(agents.observe(member("QueueMemberAdded"), 15.1)) == ["available"]
+    assert agents.sync([], asked_s=15, now_s=15.2, wall_s=15) == []
+    assert told(agents.sync([], asked_s=30, now_s=30.2, wall_s=30)) == ["offline"]
+
+
+@pytest.mark.parametrize("in_call", ["0", "1"])
+def test_who_ended_a_call_in_a_gap_has_wrap_up_left(in_call: str) -> None:
+    """It may have begun in the gap as well."""
+    agents = QueueAgents(parse_wrap_up("30"))
+    agents.sync([member("QueueMember", InCall=in_call, LastCall="400")], 0, 0, 1000)
+    row = member("QueueMember", InCall="0", LastCall="1006")
+    assert told(agents.sync([row], 8, 8, 1008))[-1:] == ["wrapup"]
+    assert agents.sync([row], 23, 23, 1023) == agents.settle(35.9) == []
+    assert told(agents.settle(36)) == ["available"]
+    assert agents.sync([row], 38, 38, 1038) == []
+
+
+def test_an_end_that_was_seen_is_not_counted_again_by_another_clock() -> None:
+    agents = QueueAgents(parse_wrap_up("30"))
+    agents.sync([member("QueueMember", LastCall="400")], 0, 0, 1000)
+    agents.observe(member("AgentConnect"), 1)
+    agents.observe(member("AgentComplete"), 5)
+    row = member("QueueMember", LastCall="4605")
+    assert told(agents.sync([row], 34, 34, 1034)) == []
+    assert told(agents.settle(35)) == ["available"]
+    assert agents.sync([row], 49, 49, 1049) == []
+
+
+def test_a_clock_of_asterisk_that_is_ahead_prolongs_no_wrap_up() -> None:
+    agents = QueueAgents(parse_wrap_up("30"))
+    assert told(agents.sync([member("QueueMember", LastCall="4600")], 0, 0, 1000)) == ["wrapup"]
+    assert told(agents.settle(30)) == ["available"]
 
 
 def test_a_whole_list_is_taken_over() -> None:
@@ -90,7 +175,7 @@ def test_a_whole_list_is_taken_over() -> None:
     ]
     agents = QueueAgents(WrapUp())
     agents.observe(member(), 0)
-    assert told(agents.sync(rows, 1, 1_795_713_041)) == ["offline", "offline", "available", "busy"]
+    assert told(agents.sync(rows, 1, 1, 1_795_713_041)) == ["offline", "offline", "available", "busy"]
     assert agents.lists(1) == [
         {"type": "queue_agents", "queue": "empty", "agents": []},
         {
@@ -104,13 +189,13 @@ def test_a_whole_list_is_taken_over() -> None:
         },
     ]
     assert agents.lists(1) == []
-    assert agents.sync(rows, 2, 1_795_713_042) == []
+    assert agents.sync(rows, 2, 2, 1_795_713_042) == []
 
 
 def test_a_list_read_after_a_start_shows_who_has_wrap_up_left() -> None:
     agents = QueueAgents(parse_wrap_up("30"))
     row = member("QueueMember", LastCall="1000")
-    assert told(agents.sync([row], now_s=5, wall_s=1010)) == ["wrapup"]
+    assert told(agents.sync([row], asked_s=5, now_s=5, wall_s=1010)) == ["wrapup"]
     assert told(agents.settle(24.9)) == []
     assert told(agents.settle(25)) == ["available"]
 
@@ -118,7 +203,7 @@ def test_a_list_read_after_a_start_shows_who_has_wrap_up_left() -> None:
 def test_agents_may_be_called_by_their_names() -> None:
     agents = QueueAgents(WrapUp(), by_name=True)
     agents.observe(member(MemberName="7"), 0)
-    agents.sync([member("QueueMember", Name="7", Location=ANN, Interface="")], 0, 0)
+    agents.sync([member("QueueMember", Name="7", Location=ANN, Interface="")], 0, 0, 0)
     assert states(agents)["sales"] == {"7": "available"}
 
 

@@ -243,6 +243,18 @@ def test_other_calls_and_other_legs_are_not_ours() -> None:
     assert calls.up() == []
 
 
+def test_a_channel_of_an_attempt_is_a_first_leg_whatever_it_was_joined_with() -> None:
+    """After a transfer, a call's Linkedid is that of the oldest call in its bridge."""
+    about = {"Uniqueid": "sd-1:2:0:k.", "Linkedid": "1795.1", "ChannelStateDesc": "Up"}
+    calls = new_calls()
+    calls.sync([Message.of(Event="Status", **about)], 0, 0)
+    assert calls.up() == ["1:2:0:k"]
+    assert calls.is_watched("1:2:0:k")
+    calls = new_calls()
+    events = calls.observe(Message.of(Event="Hangup", Cause="16", **about), 0) + calls.settle(2)
+    assert [each["attempt_id"] for each in events] == ["1:2:0:k"]
+
+
 def test_a_call_that_stays_up_without_an_agent_counts_as_answered() -> None:
     calls = new_calls()
     up = Message.of(Event="Newstate", Uniqueid="sd-1:2:0:k.", ChannelStateDesc="Up")
@@ -287,11 +299,38 @@ def test_a_call_that_is_missing_in_a_list_is_up_no_longer_unless_it_is_newer() -
     assert len(calls) == 0
 
 
+def test_an_answer_that_was_seen_is_said_before_a_list_misses_the_call() -> None:
+    calls = new_calls()
+    for at, state in enumerate(("Ringing", "Up")):
+        calls.observe(Message.of(Event="Newstate", Uniqueid="sd-1:1:0:k.", ChannelStateDesc=state), at)
+    assert [each["type"] for each in calls.sync([], 2, 2)] == ["call_answered"]
+    assert calls.up() == []
+    assert calls.sync([], 4, 4) == calls.settle(30) == []
+
+
+def test_a_call_is_listed_until_its_end_is_said() -> None:
+    calls, about = new_calls(), {"Uniqueid": "sd-1:1:0:k.", "ChannelStateDesc": "Ringing"}
+    calls.observe(Message.of(Event="Newstate", **about), 0)
+    assert calls.observe(Message.of(Event="Hangup", Cause="16", **about), 10) == []
+    assert calls.up() == ["1:1:0:k"]
+    assert [each["type"] for each in calls.settle(10.6)] == ["call_failed"]
+    assert calls.up() == []
+
+
+def test_a_restart_ends_no_call_that_began_after_it() -> None:
+    calls = new_calls()
+    for number, at in (("1", 1), ("2", 3)):
+        up = Message.of(Event="Newstate", Uniqueid=f"sd-1:{number}:0:k.", ChannelStateDesc="Up")
+        calls.observe(up, at)
+    assert [each["contact_id"] for each in calls.restart(linked_s=2, now_s=4)] == ["1"]
+    assert calls.up() == ["1:2:0:k"]
+
+
 def test_after_a_restart_conversations_are_over_and_nothing_is_said_of_phones_that_ring() -> None:
     calls = new_calls()
     for number, state in (("1", "Up"), ("2", "Ringing")):
         calls.observe(Message.of(Event="Newstate", Uniqueid=f"sd-1:{number}:0:k.", ChannelStateDesc=state), 0)
-    events = calls.restart(3)
+    events = calls.restart(3, 3)
     assert [(each["type"], each["contact_id"]) for each in events] == [("call_completed", "1")]
     assert calls.up() == []
     assert calls.settle(90) == []

@@ -292,6 +292,18 @@ def test_no_secret_is_shown_in_a_row_or_a_refusal(tmp_path: Path) -> None:
     assert "hunter2" not in refusal(tmp_path, BACKEND_URL="https//:hunter2@django")
 
 
+@pytest.mark.parametrize("name", ["BACKEND_TOKEN", "DIALER_API_TOKEN"])
+@pytest.mark.parametrize("between", ["\n", "\r", "\0", "\x1b", "\x7f", "\udcff", "\u2028"])
+def test_a_token_that_no_header_can_carry_is_refused_without_showing_it(
+    tmp_path: Path, name: str, between: str
+) -> None:
+    refused = refusal(tmp_path, **{name: f"hunter2{between}hunter2"})
+    assert refused == f"{name}: got '****', takes one line of printable characters"
+    (tmp_path / "token").write_text("hunter2\nhunter2\n")
+    refused = refusal(tmp_path, **{f"{name}_FILE": str(tmp_path / "token")})
+    assert refused == f"{name}: got '****', takes one line of printable characters"
+
+
 def test_each_setting_has_a_row_with_its_origin_default_and_description(tmp_path: Path) -> None:
     loaded = load({"shutdown_timeout_s": 2.5}, environ={}, directory=tmp_path)
     rows = {row.name: row for row in describe(loaded)}

@@ -45,6 +45,21 @@ def test_a_2xx_that_is_not_a_json_object_leaves_the_call_unknown(body: bytes) ->
     assert reply(200, body).verdict == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'\xef\xbb\xbf{"status": "success", "call_id": "\xc3\xa9"}', "application/json"),
+        (b'{"status": "success", "call_id": "\xe9"}', "application/json; charset=latin-1"),
+        (b'{"status": "success", "call_id": "\xe9"}', "application/json"),
+        ('{"call_id": "é"}'.encode("utf-16"), "application/json"),
+        (b'{"eta": NaN, "call_id": "\xc3\xa9"}', ""),
+    ],
+)
+def test_a_reply_is_read_as_all_json_is(body: bytes, kind: str) -> None:
+    got = reply(200, body, Content_Type=kind)
+    assert (got.verdict, got.call_id) == ("placed", "é")
+
+
 @pytest.mark.parametrize("body", [b'{"status": "error"}', b'{"status": "Failed"}', b'{"success": false}'])
 def test_a_2xx_that_speaks_of_an_error_proves_nothing(body: bytes) -> None:
     assert reply(200, body).verdict == "unknown"

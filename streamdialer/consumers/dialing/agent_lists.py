@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import ClassVar, Final
-
-import anyio
 
 from streamdialer.consumers.dialing.background_reads import BackgroundReads
 from streamdialer.consumers.dialing.reasons import NOTICES
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
+from streamdialer.consumers.shared_reads import SharedReads
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.gateways.agent_rows import AgentList
 from streamdialer.gateways.originate_reply import one_line
@@ -50,7 +50,7 @@ class AgentLists(BackgroundReads):
         super().__init__()
         self._services = services
         self._wakeups = wakeups
-        self._reading: TTLCache[anyio.Lock] = TTLCache()
+        self._reads: SharedReads[None] = SharedReads()
         self._notices: TTLCache[dict[str, str]] = TTLCache()
 
     def is_fresh(self, age_ms: float) -> bool:
@@ -64,13 +64,16 @@ class AgentLists(BackgroundReads):
         seen = await queues.begin_agent_poll(queue)
         if self.is_fresh(seen.ledger_ms - seen.polled):
             return
-        async with self._reading.put(queue, self._reading.get(queue) or anyio.Lock()):
-            poll = await queues.begin_agent_poll(queue)
-            if poll.polled > seen.polled:
-                return  # another reader was faster, however long the backend took
-            listed = await self._services.backend.agents(queue)
-            await queues.replace_agents(queue, listed.agents, poll.ledger_ms, is_whole=not listed.trouble)
-            self._note(queue, agent_notices(listed))
+        await self._reads.get(queue, partial(self._read_after, queue, seen.polled))
+
+    async def _read_after(self, queue: str, polled: float) -> None:
+        queues = self._services.queues
+        poll = await queues.begin_agent_poll(queue)
+        if poll.polled > polled:
+            return  # another reader was faster, however long the backend took
+        listed = await self._services.backend.agents(queue)
+        await queues.replace_agents(queue, listed.agents, poll.ledger_ms, is_whole=not listed.trouble)
+        self._note(queue, agent_notices(listed))
 
     def notices_of(self, queue: str) -> dict[str, str]:
         """What was wrong with the list when it was last read here, by code."""

@@ -5,14 +5,14 @@ A call is remembered only in a campaign that the backend shows, of a contact tha
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
-
-import anyio
 
 from streamdialer.broker.entries import BadEntry
 from streamdialer.consumers.dialing.campaign_cache import CampaignCache
 from streamdialer.consumers.dialing.contact_rows import load_row
 from streamdialer.consumers.services import Services
+from streamdialer.consumers.shared_reads import SharedReads
 from streamdialer.consumers.ttl_cache import TTLCache
 from streamdialer.errors import CampaignError
 from streamdialer.ledger.types import LostCall
@@ -34,8 +34,7 @@ class LostCalls:
         self._services = services
         self._campaigns = CampaignCache(services)
         self._unknown: TTLCache[str] = TTLCache(services.settings.campaign_cache_ttl_s)
-        self._reading_list = anyio.Lock()
-        self._in_call: TTLCache[dict[str, Contact]] = TTLCache(LIST_MAX_AGE_S)
+        self._in_call: SharedReads[dict[str, Contact]] = SharedReads(LIST_MAX_AGE_S)
 
     async def shown(self, event: CallEvent) -> LostCall:
         """Raises BadEntry when there can be no such call, and Unreachable."""
@@ -84,11 +83,7 @@ class LostCalls:
         shown = await backend.contact(campaign, contact)
         if shown is not None or backend.shows_contacts:
             return shown
-        async with self._reading_list:
-            listed = self._in_call.get(campaign, LIST_MAX_AGE_S)
-            if listed is None:
-                listed = self._in_call.put(campaign, await self._list(campaign))
-        return listed.get(contact)
+        return (await self._in_call.get(campaign, partial(self._list, campaign))).get(contact)
 
     async def _list(self, campaign: str) -> dict[str, Contact]:
         """Contacts in a call, as many pages as a refill reads; what is not among them is held by the rebuild."""

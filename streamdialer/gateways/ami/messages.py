@@ -149,6 +149,11 @@ def channel_id(attempt_id: str) -> str:
     return found
 
 
+def is_channel_id(uniqueid: str) -> bool:
+    """Whether an attempt's channel was given it."""
+    return uniqueid.startswith(CHANNEL_ID_PREFIX) and uniqueid.endswith(CHANNEL_ID_SUFFIX)
+
+
 def variable(name: str, value: str) -> str:
     """`NAME=value` for the field `Variable`, which Asterisk splits at commas: they and its quotes are escaped.
 

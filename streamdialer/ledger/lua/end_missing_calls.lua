@@ -3,10 +3,10 @@
 -- KEYS 1–23 of the campaign, 24 call history, 25 its newest calls, 26 api, 27 first events, 28 event sources,
 --   29 outcomes, then the calls of each source
 -- ARGV campaign, id of the newest list's entry, longest possible conversation ms, deadline after sending ms, cutoff
---   (ledger ms: a call that was sent, seen to begin or answered later than that may be missing in a list), whether
---   calls without any call id are ended ('1'), state (dialing | connected | orphaned), how many contacts of it to skip,
---   most contacts to examine, since when all sources have watched (ledger ms), most
---   outcomes kept
+--   (ledger ms: a call that was sent, seen to begin or answered later than that may be missing in a list; so may one
+--   without events whose reply came later), whether calls without any call id are ended ('1'), state (dialing |
+--   connected | orphaned), how many contacts of it to skip, most contacts to examine, since when all sources have
+--   watched (ledger ms), most outcomes kept
 -- Returns JSON: `MissingCalls` (`ledger/event_sources.py`); fewer examined than asked for: the state is done · or
 --   "not_now" while lost calls are waited for, or when another source has come
 -- uses: clock data_loss spellings campaign api_queue outbox phone_rotation retry stream_ids attempts bounded_stream outcome apply_facts evidence suppression call_history
@@ -68,7 +68,7 @@ for i = 1, #examined, 2 do
       set_state(contact, record, 'dialing', ledger_ms + attempt.dd)
       save_record(contact, record)
     end
-  elseif math.max(attempt.sa or attempt.sm, attempt.lm or 0) >= cutoff_ms then
+  elseif math.max(attempt.sa or attempt.sm, attempt.lm or attempt.vm or 0) >= cutoff_ms then
     name = attempt.id -- too new for some list
   elseif may_begin_until(attempt) > ledger_ms then
     name = attempt.id

@@ -30,6 +30,7 @@ if attempt.s == 'reserved' then -- a request with a reply was sent: the mark tha
   remember_attempt(contact, record, sent_ms, attempt.dd)
 end
 attempt.v = verdict
+if attempt.s == 'sent' then attempt.vm = ledger_ms end
 if call_id ~= '' then attempt.rc = call_id end
 local totals_before = totals_of(attempt)
 if verdict == 'not_placed' then
@@ -44,6 +45,8 @@ save_record(contact, record)
 
 api_queue.count(api, 'replies', 'unclear', verdict == 'unknown')
 
+local function shortest_pause_ms(failures) return math.min(max_pause_ms, 500 * 2 ^ math.min(failures, 20)) end
+
 -- The breaker, shared by all replicas: its pause grows with every failure in a row and ends with one good
 -- reply. An unclear reply to a call that has events is no failure: the Dialer API has placed the call.
 local f = attempt.f
@@ -51,7 +54,8 @@ local is_well = verdict == 'placed' or verdict == 'never' or f.r or f.a or f.c o
 if is_well then
   redis.call('HDEL', api, 'fails', 'until', 'reason', 'detail', 'probed_until')
 elseif hold == 'campaign' then
-  redis.call('HSET', api, 'c:' .. campaign, format_number(ledger_ms + retry_after_ms))
+  local pause_ms = math.max(retry_after_ms, shortest_pause_ms(1))
+  redis.call('HSET', api, 'c:' .. campaign, format_number(ledger_ms + pause_ms))
 else
   local fails = redis.call('HINCRBY', api, 'fails', 1)
   local is_paused = tonumber(redis.call('HGET', api, 'until') or 0) > ledger_ms
@@ -59,10 +63,10 @@ else
   if is_paused then redis.call('HINCRBY', api, 'fails', -1) end
   local pause_ms
   if hold ~= '' then
-    pause_ms = math.max(retry_after_ms, math.min(max_pause_ms, 500 * 2 ^ math.min(fails, 20)))
+    pause_ms = math.max(retry_after_ms, shortest_pause_ms(fails))
     if hold == 'credentials' then pause_ms = max_pause_ms end
   elseif fails >= threshold then
-    pause_ms = math.min(max_pause_ms, 500 * 2 ^ math.min(fails - threshold + 1, 20))
+    pause_ms = shortest_pause_ms(fails - threshold + 1)
   end
   if pause_ms and not is_paused then
     local reason = service .. (hold == 'credentials' and '_credentials' or '_down')

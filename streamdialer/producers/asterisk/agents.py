@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -26,17 +27,25 @@ _BEST: Final[tuple[AgentState, ...]] = ("busy", "available", "wrapup", "offline"
 """Of the states in an agent's queues, the one that counts for the agent."""
 
 
+MAX_REPEATED: Final = 10_000
+"""Most events that are applied again after a whole list."""
+
+
 class _Member(msgspec.Struct):
     """An agent in one queue."""
 
     status: int = 0
     is_paused: bool = False
     pause_reason: str = ""
+    last_call: int = 0
+    """When its last call ended, by Asterisk's clock and as a whole list said it."""
 
 
 class _Agent(msgspec.Struct):
     queues: dict[str, _Member] = {}
     in_call: bool = False
+    has_completed: bool = False
+    """An event has said since the last whole list that a call of the agent ended."""
     wrap_until_s: float = 0.0
     said: AgentState | None = None
 
@@ -49,6 +58,8 @@ class QueueAgents:
         self._by_name = by_name
         self._agents: dict[str, _Agent] = {}
         self._queues: set[str] = set()
+        self._heard: deque[tuple[float, Message]] = deque(maxlen=MAX_REPEATED)
+        """Events since the last whole list, and when they were handled."""
         self.changed: set[str] = set()
         """Queues whose members changed: their lists are to be written."""
 
@@ -59,8 +70,13 @@ class QueueAgents:
 
     def observe(self, message: Message, now_s: float) -> list[Event]:
         queue, agent_id = message.get("Queue"), self.id_of(message)
-        if not queue or not agent_id:
+        if not queue or not agent_id or not self._take_over(message, queue, agent_id, now_s):
             return []
+        self._heard.append((now_s, message))
+        return self._news(agent_id, queue, now_s)
+
+    def _take_over(self, message: Message, queue: str, agent_id: str, now_s: float) -> bool:
+        """Whether the event says something of the agent."""
         match message.event:
             case "QueueMemberStatus" | "QueueMemberPause" | "QueueMemberAdded":
                 self._note(agent_id, queue, message)
@@ -72,11 +88,11 @@ class QueueAgents:
                 self._agents.setdefault(agent_id, _Agent()).in_call = True
             case "AgentComplete":
                 agent = self._agents.setdefault(agent_id, _Agent())
-                agent.in_call = False
+                agent.in_call, agent.has_completed = False, True
                 agent.wrap_until_s = now_s + self._wrap_up.of(agent_id, queue)
             case _:
-                return []
-        return self._news(agent_id, queue, now_s)
+                return False
+        return True
 
     def settle(self, now_s: float) -> list[Event]:
         """Agents whose wrap-up is over."""
@@ -87,8 +103,8 @@ class QueueAgents:
             found += self._news(agent_id, next(iter(self._agents[agent_id].queues), ""), now_s)
         return found
 
-    def sync(self, rows: Iterable[Message], now_s: float, wall_s: float) -> list[Event]:
-        """Takes over the rows of `QueueStatus`; who is missing in them has left."""
+    def sync(self, rows: Iterable[Message], asked_s: float, now_s: float, wall_s: float) -> list[Event]:
+        """Takes over the rows of `QueueStatus`, asked for at `asked_s`; who is missing in them has left."""
         before, self._agents = self._agents, {}
         self._queues = set()
         for row in rows:
@@ -98,21 +114,34 @@ class QueueAgents:
             elif row.event == "QueueMember" and queue and agent_id:
                 self._note(agent_id, queue, row)
                 agent, old = self._agents[agent_id], before.get(agent_id)
-                agent.said = old.said if old else None
-                left_s = (row.number("LastCall") or 0) + self._wrap_up.of(agent_id, queue) - wall_s
-                seen_s = old.wrap_until_s if old else now_s + max(0.0, left_s)
+                seen_s = old.wrap_until_s if old else 0.0
+                if old is None or _has_missed_end(old, queue, row):
+                    wrap_s = self._wrap_up.of(agent_id, queue)
+                    left_s = (row.number("LastCall") or 0) + wrap_s - wall_s
+                    seen_s = max(seen_s, now_s + min(wrap_s, left_s))  # Asterisk's clock may be ahead
                 agent.wrap_until_s = max(agent.wrap_until_s, seen_s if seen_s > now_s else 0.0)
+        for heard_s, message in self._heard:
+            if heard_s >= asked_s:  # a row may be older
+                self._take_over(message, message.get("Queue"), self.id_of(message), heard_s)
+        self._heard.clear()
         found: list[Event] = []
         for agent_id, old in before.items():
             if agent_id not in self._agents and old.said not in (None, "offline"):
                 found.append(_event(agent_id, next(iter(old.queues), ""), "offline"))
         for agent_id, agent in list(self._agents.items()):
-            found += self._news(agent_id, next(iter(agent.queues), ""), now_s)
+            agent.said = before[agent_id].said if agent_id in before else None
+            if agent.queues or agent.in_call or agent.said:
+                found += self._news(agent_id, next(iter(agent.queues), ""), now_s)
+            else:
+                del self._agents[agent_id]
         self.changed |= self._queues
         return found
 
     def lists(self, now_s: float) -> list[Event]:
-        """`queue_agents` of the queues that changed; they count as written."""
+        """`queue_agents` of the queues that changed; they count as written.
+
+        An agent has one state in all queues: who is paused in some of them only is not listed there.
+        """
         queues, self.changed = sorted(self.changed), set()
         return [
             {
@@ -121,7 +150,7 @@ class QueueAgents:
                 "agents": [
                     {"agent_id": agent_id, "state": _state(agent, agent.queues[queue], now_s)}
                     for agent_id, agent in sorted(self._agents.items())
-                    if queue in agent.queues
+                    if queue in agent.queues and not _is_absent(agent, agent.queues[queue])
                 ],
             }
             for queue in queues
@@ -132,9 +161,14 @@ class QueueAgents:
         member = agent.queues.get(queue)
         is_paused = message.get("Paused") == "1"
         if member is None or member.is_paused != is_paused:
-            self.changed.add(queue)
-        agent.queues[queue] = _Member(message.number("Status") or 0, is_paused, message.get("PausedReason"))
-        agent.in_call = message.get("InCall") == "1" or (agent.in_call and message.event != "QueueMember")
+            self.changed |= {queue, *agent.queues}
+        last_call = member.last_call if member else 0
+        if message.event == "QueueMember":
+            last_call = message.number("LastCall") or 0
+        status, reason = message.number("Status") or 0, message.get("PausedReason")
+        agent.queues[queue] = _Member(status, is_paused, reason, last_call)
+        if message.get("InCall") == "1":  # else another queue may have the call
+            agent.in_call = True
 
     def _news(self, agent_id: str, queue: str, now_s: float) -> list[Event]:
         agent = self._agents.get(agent_id)
@@ -160,6 +194,17 @@ def _state(agent: _Agent, member: _Member, now_s: float) -> AgentState:
     if member.status in _AWAY:
         return "offline"
     return "wrapup" if agent.wrap_until_s > now_s else "available"
+
+
+def _has_missed_end(old: _Agent, queue: str, row: Message) -> bool:
+    """Whether the row shows the end of a call that no event has said."""
+    member = old.queues.get(queue)
+    is_new = member is None or (row.number("LastCall") or 0) != member.last_call
+    return is_new and not old.has_completed
+
+
+def _is_absent(agent: _Agent, member: _Member) -> bool:
+    return member.is_paused and not all(each.is_paused for each in agent.queues.values())
 
 
 def _event(agent_id: str, queue: str, state: AgentState) -> Event:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from streamdialer.gateways.ami.messages import CHANNEL_ID_PREFIX, CHANNEL_ID_SUFFIX, Message
+from streamdialer.gateways.ami.messages import CHANNEL_ID_PREFIX, CHANNEL_ID_SUFFIX, Message, is_channel_id
 from streamdialer.model import plain_id
 
 _NUMBER: Final = re.compile(r"\d{4,}")
@@ -56,7 +56,7 @@ class Call:
         self.is_laid_by = False
         """It is over, and waits to be forgotten."""
         self.said: set[str] = set()
-        if uniqueid.startswith(CHANNEL_ID_PREFIX) and uniqueid.endswith(CHANNEL_ID_SUFFIX):
+        if is_channel_id(uniqueid):
             self._note_ids({"ATTEMPT_ID": uniqueid[len(CHANNEL_ID_PREFIX) : -len(CHANNEL_ID_SUFFIX)]})
 
     @property

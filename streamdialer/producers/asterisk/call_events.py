@@ -21,7 +21,7 @@ LISTENS_S: Final = 15.0
 
 def next_look_s(call: Call) -> float | None:
     """When time alone brings another event; None: never."""
-    if not call.is_ours or _has_ended(call):
+    if not call.is_ours or has_ended(call):
         return None
     if call.hangup_at is not None:
         return call.hangup_at + SETTLE_S
@@ -39,13 +39,13 @@ def _answered_at_s(call: Call, up_at: float) -> float:
     return after_s if call.bridged_at is None else min(after_s, call.bridged_at + SETTLE_S)
 
 
-def _has_ended(call: Call) -> bool:
+def has_ended(call: Call) -> bool:
     return "ended" in call.said
 
 
 def due(call: Call, now_s: float) -> list[Event]:
     """The events that are known by now and were not said before."""
-    if not call.is_ours or _has_ended(call):
+    if not call.is_ours or has_ended(call):
         return []
     found: list[Event] = []
     if call.rang and call.up_at is None and not call.is_over:
@@ -55,6 +55,12 @@ def due(call: Call, now_s: float) -> list[Event]:
     if is_answered or (end and end.get("disposition") == "machine"):
         found += _say(call, "answered", _answered(call))
     return found + (_say(call, "ended", end) if end else [])
+
+
+def answered(call: Call) -> list[Event]:
+    """The answer, if it was seen and not said: the call is gone, and nothing else may say it."""
+    is_known = call.is_ours and call.up_at is not None and not has_ended(call)
+    return _say(call, "answered", _answered(call)) if is_known else []
 
 
 def _say(call: Call, what: str, event: Event) -> list[Event]:

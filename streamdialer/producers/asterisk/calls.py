@@ -6,9 +6,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from streamdialer.gateways.ami.messages import Message
+from streamdialer.gateways.ami.messages import Message, is_channel_id
 from streamdialer.producers.asterisk.call import Call
-from streamdialer.producers.asterisk.call_events import Event, due, next_look_s
+from streamdialer.producers.asterisk.call_events import Event, answered, due, has_ended, next_look_s
 
 MAX_CALLS: Final = 50_000
 KEPT_S: Final = 60.0
@@ -61,15 +61,20 @@ class Calls:
         for call in list(self._calls.values()):
             if call.is_over or call.uniqueid in listed or call.last_s >= asked_s:
                 continue
-            call.missing_since = now_s if call.missing_since is None else call.missing_since
+            if call.missing_since is None:
+                call.missing_since = now_s
+                found += answered(call)
             if now_s - call.missing_since >= MISSING_S:
                 self._forget(call.uniqueid)
         return found
 
-    def restart(self, now_s: float) -> list[Event]:
-        """Asterisk was started again: its calls are gone. Conversations are over; of other calls only phones know."""
+    def restart(self, linked_s: float, now_s: float) -> list[Event]:
+        """Asterisk was started again, and has been seen since `linked_s`: the calls that were seen before are gone.
+
+        Conversations are over; of other calls only phones know.
+        """
         found: list[Event] = []
-        for call in list(self._calls.values()):
+        for call in [each for each in self._calls.values() if each.last_s < linked_s]:
             if call.up_at is not None and not call.is_over:
                 call.hangup_at = now_s
                 found += due(call, now_s + KEPT_S)
@@ -81,7 +86,7 @@ class Calls:
         return sorted(
             call.name
             for call in self._calls.values()
-            if call.is_ours and call.has_channel and not call.is_over and call.missing_since is None
+            if call.is_ours and call.has_channel and not has_ended(call) and call.missing_since is None
         )
 
     def named(self, attempt: str) -> Call | None:
@@ -105,7 +110,8 @@ class Calls:
         if uniqueid in _NO_CHANNEL:
             return None
         call = self._calls.get(uniqueid)
-        if call is None and linkedid in ("", uniqueid):
+        # A call that was joined with an older one has that one's Linkedid.
+        if call is None and (linkedid in ("", uniqueid) or is_channel_id(uniqueid)):
             call = self._calls[uniqueid] = Call(uniqueid)
             if len(self._calls) > self._max_calls:
                 self.forgotten += 1

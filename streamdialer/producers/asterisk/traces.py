@@ -9,15 +9,17 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
-from streamdialer.errors import RefusedByServer
+import anyio
+
+from streamdialer.errors import RefusedByServer, Unreachable
 from streamdialer.gateways.ami.client import AmiClient
 from streamdialer.gateways.ami.messages import channel_id
 from streamdialer.ledger.open_attempts import OpenAttempt
 from streamdialer.producers.asterisk.call_events import Event
 
 FAMILY: Final = "streamdialer"
-MAX_ASKED: Final = 500
-"""Traces that are asked for at one reading; the next reading asks for the others."""
+MAX_AT_ONCE: Final = 200
+"""Traces that are asked for before the first answer is there. All are asked for: `source_live` ends the other calls."""
 _ENDS: Final[dict[str, Event]] = {
     "completed": {"type": "call_completed"},
     "machine": {"type": "call_completed", "disposition": "machine"},
@@ -26,17 +28,32 @@ _ENDS: Final[dict[str, Event]] = {
 
 
 async def traced_ends(client: AmiClient, attempts: Sequence[OpenAttempt]) -> list[Event]:
-    """The events of those attempts that have a trace; raises Unreachable."""
-    found: list[Event] = []
-    for attempt in attempts[:MAX_ASKED]:
+    """The events of those attempts that have a trace; raises Unreachable and RefusedByServer."""
+    keys = sorted({trace_key(each.id) for each in attempts})
+    values: dict[str, str] = {}
+    errors: list[Unreachable | RefusedByServer] = []
+
+    async def read(key: str) -> None:
         try:
-            answers = await client.list_answer("DBGet", {"Family": FAMILY, "Key": trace_key(attempt.id)})
-        except RefusedByServer:  # there is none
-            continue
-        for answer in answers:
-            word, _, named = answer.get("Val").partition(" ")
-            if named == attempt.id and word in _ENDS:
-                found += _events(attempt, word)
+            for answer in await client.list_answer("DBGet", {"Family": FAMILY, "Key": key}):
+                values[key] = answer.get("Val")
+        except Unreachable as error:
+            errors.append(error)
+        except RefusedByServer as error:
+            if "not found" not in str(error).lower():
+                errors.append(error)
+
+    for at in range(0, len(keys), MAX_AT_ONCE):
+        async with anyio.create_task_group() as tasks:
+            for key in keys[at : at + MAX_AT_ONCE]:
+                tasks.start_soon(read, key)
+        if errors:
+            raise errors[0]
+    found: list[Event] = []
+    for attempt in attempts:
+        word, _, named = values.get(trace_key(attempt.id), "").partition(" ")
+        if named == attempt.id and word in _ENDS:
+            found += _events(attempt, word)
     return found
 
 

@@ -51,11 +51,18 @@ class AsteriskWatch:
         self._source = f"asterisk:{client.name}"
         self._is_synced = False
         self._sync_due = anyio.Event()
-        self._since = ""
+        self._speaking = anyio.Lock()
+        """Held from what is found until it is written: a call is listed until its end stands in the stream."""
+        self._gap_s = anyio.current_time()
+        """Since when there was no gap."""
+        self._had_gap = False
+        """Calls may have ended unseen since the traces were read last: also those that silence has ended meanwhile."""
         self._started = ""
         """When Asterisk was started, as it writes it."""
         self._started_s = -math.inf
         """The same on our clock: for the ring time after it, phones may still ring for calls that are forgotten."""
+        self._linked_s = -math.inf
+        """When the link came up."""
         self._warned: dict[str, float] = {}
 
     async def events(self) -> None:
@@ -64,17 +71,18 @@ class AsteriskWatch:
             received: Received | None = None
             with anyio.move_on_after(TURN_S):
                 received = await self._client.receive()
-            found: list[Event] = []
-            for _ in range(MOST_AT_ONCE):
-                if received is None:
-                    break
-                found += self._handle(received)
-                received = self._client.receive_nowait()
-            if self._is_synced:
-                now_s = anyio.current_time()
-                found += self._calls.settle(now_s) + self._agents.settle(now_s) + self._lists(now_s)
-            self._warn_of(found)
-            await self._writer.write(found)
+            async with self._speaking:
+                found: list[Event] = []
+                for _ in range(MOST_AT_ONCE):
+                    if received is None:
+                        break
+                    found += self._handle(received)
+                    received = self._client.receive_nowait()
+                if self._is_synced:
+                    now_s = anyio.current_time()
+                    found += self._calls.settle(now_s) + self._agents.settle(now_s) + self._lists(now_s)
+                self._warn_of(found)
+                await self._writer.write(found)
 
     async def syncs(self) -> None:
         """Reads all calls and agents immediately after a connect or a gap, and every 15 s."""
@@ -89,11 +97,7 @@ class AsteriskWatch:
                 except Unreachable as error:
                     log.warning("Asterisk's calls and queues cannot be read", extra={"error": str(error)})
                 except RefusedByServer as error:
-                    log.error(
-                        "Asterisk refuses to list its calls or queues: check write= of the AMI user in manager.conf "
-                        "(call, agent, reporting)",
-                        extra={"error": str(error)},
-                    )
+                    _log_refusal(error)
                 except (RedisError, *TRANSIENT) as error:
                     log.warning("Redis does not take the list of calls", extra={"error": str(error)})
                 await anyio.sleep(SYNC_AGAIN_S)
@@ -103,32 +107,39 @@ class AsteriskWatch:
 
         Raises Unreachable and RefusedByServer.
         """
-        looked_at_ms, asked_s = await self._writer.now_ms(), anyio.current_time()
-        found = await self._note_start()
+        asked_s, looked_at_ms = anyio.current_time(), await self._writer.now_ms()
+        await self._writer.write(await self._note_start())
         rows = await self._client.list_answer("Status", {"Variables": VARIABLES})
         members = await self._client.list_answer("QueueStatus")
         now_s = anyio.current_time()
-        found += self._calls.sync(rows, asked_s, now_s)
-        found += self._agents.sync(members, now_s, time.time())
+        found = self._calls.sync(rows, asked_s, now_s)
+        found += self._agents.sync(members, asked_s, now_s, time.time())
         self._is_synced = True
-        found += await self._traced_ends()
         await self._writer.write(found + self._lists(now_s))
+        await self._writer.write(await self._traced_ends())
         if now_s < self._started_s + await self._longest_ring_s():
             return False
-        live = {
-            "type": "source_live",
-            "source": self._source,
-            "since": self._since,
-            "calls": self._calls.up(),
-        }
-        return await self._writer.write_fresh(live, looked_at_ms)
+        since = datetime.fromtimestamp(looked_at_ms / 1000 - (asked_s - self._gap_s), UTC)
+        async with self._speaking:
+            live = {
+                "type": "source_live",
+                "source": self._source,
+                "since": since.isoformat(timespec="milliseconds"),
+                "calls": self._calls.up(),
+            }
+            return await self._writer.write_fresh(live, looked_at_ms)
 
     async def _traced_ends(self) -> list[Event]:
         """The ends of calls that began and ended while this program watched nothing."""
-        attempts = await self._writer.unanswered_attempts()
-        return await traced_ends(
-            self._client, [each for each in attempts if not self._calls.is_watched(each.id)]
-        )
+        had_gap, self._had_gap = self._had_gap, False
+        try:
+            attempts = await self._writer.unanswered_attempts(with_silent=had_gap)
+            return await traced_ends(
+                self._client, [each for each in attempts if not self._calls.is_watched(each.id)]
+            )
+        except BaseException:
+            self._had_gap |= had_gap
+            raise
 
     async def _longest_ring_s(self) -> float:
         """How long a call may ring, of the setting and all campaigns the longest."""
@@ -148,7 +159,7 @@ class AsteriskWatch:
         log.warning("Asterisk was started again", extra={"server": self._client.name, "at": started})
         now_s = anyio.current_time()
         self._started_s = max(self._started_s, now_s)
-        return self._calls.restart(now_s)
+        return self._calls.restart(self._linked_s, now_s)
 
     def _handle(self, received: Received) -> list[Event]:
         now_s = anyio.current_time()
@@ -161,7 +172,7 @@ class AsteriskWatch:
                 self._is_synced = False
                 log.error("no link to Asterisk", extra={"error": received.reason})
             case EventsLost():
-                self._note_gap()
+                self._note_gap(now_s)
                 log.error(
                     "events of Asterisk were lost because they came too fast: everything is read again",
                     extra={"server": self._client.name, "count": received.count},
@@ -169,14 +180,16 @@ class AsteriskWatch:
         return []
 
     def _note_link(self, link: LinkUp, now_s: float) -> None:
+        self._linked_s = now_s
         if link.uptime_s is None:
             self._started_s = now_s if not self._started else self._started_s
         else:
             self._started_s = now_s - link.uptime_s
-        self._note_gap()
+        self._note_gap(now_s)
 
-    def _note_gap(self) -> None:
-        self._since = datetime.now(UTC).isoformat(timespec="seconds")
+    def _note_gap(self, now_s: float) -> None:
+        self._gap_s = now_s
+        self._had_gap = True
         self._sync_due.set()
 
     def _lists(self, now_s: float) -> list[Event]:
@@ -200,6 +213,18 @@ class AsteriskWatch:
                 else "a trunk takes no calls: check the endpoint, its contact and the far end",
                 extra={"trunk": trunk, "attempt": event.get("attempt_id"), "cause": event.get("cause")},
             )
+
+
+def _log_refusal(error: RefusedByServer) -> None:
+    extra = {"error": str(error)}
+    if "shutting down" in str(error).lower():
+        log.warning("Asterisk is shutting down", extra=extra)
+        return
+    log.error(
+        "Asterisk refuses to list its calls, queues or database: check write= of the AMI user in manager.conf "
+        "(call, agent, reporting)",
+        extra=extra,
+    )
 
 
 async def watch(client: AmiClient, writer: EventWriter, settings: Settings) -> None:

@@ -67,8 +67,8 @@ class EventWriter:
         """From sending to the deadline of a silent attempt, of all campaigns the longest; 0 without any."""
         return await longest_deadline_ms(self._client, self._keys)
 
-    async def unanswered_attempts(self) -> list[OpenAttempt]:
-        return await unanswered_attempts(self._client, self._keys)
+    async def unanswered_attempts(self, *, with_silent: bool) -> list[OpenAttempt]:
+        return await unanswered_attempts(self._client, self._keys, with_silent=with_silent)
 
     async def write_fresh(self, event: Event, looked_at_ms: int) -> bool:
         """Writes the list, in all its parts; False, and nothing is written, when it is too old by now."""

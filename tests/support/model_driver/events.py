@@ -82,6 +82,8 @@ class EventDriver(DriverBase):
                     assert max(attempt.sent_at, attempt.sent_again_at, attempt.last_sign_at) <= min(
                         at for at, _ in model.lists.values()
                     )
+                    is_heard = attempt.facts.are_heard
+                    assert is_heard or attempt.replied_at <= min(at for at, _ in model.lists.values())
                     ended.discard(attempt.id)
                     before, attempt.facts.missing = attempt.outcome, True
                     model.follow(contact, attempt, before)
