@@ -203,7 +203,7 @@ class Keys(msgspec.Struct, frozen=True):
 
     @property
     def calls_up(self) -> str:
-        """hash number (digits) -> campaign:contact whose call to it may be up."""
+        """hash number (digits) -> campaign:contact whose call to it may be up; `@agent`: whose call comes to them."""
         return f"{self.prefix}sd:calls_up"
 
     def persons_up(self, campaign: str) -> str:

@@ -6,11 +6,13 @@ import logging
 import random
 from typing import Final
 
+from redis.exceptions import ResponseError
+
 from streamdialer.broker.background_duty import BackgroundDuty
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.services import Services
 from streamdialer.consumers.ttl_cache import TTLCache
-from streamdialer.observability.metrics import ATTEMPTS_ENDED
+from streamdialer.observability.metrics import ATTEMPTS_ENDED, SWEEPS_FAILED
 
 log = logging.getLogger(__name__)
 CAMPAIGNS_BATCH: Final = 50
@@ -30,13 +32,35 @@ class Sweeper(BackgroundDuty):
         self._wakeups = wakeups
         self._stalled: TTLCache[bool] = TTLCache(STALLED_TTL_S)
         self._has_only_ends: TTLCache[bool] = TTLCache(STALLED_TTL_S)
+        self._has_failed: TTLCache[bool] = TTLCache(STALLED_TTL_S)
 
     async def turn(self) -> float:
         due = await self._services.campaigns.due_campaigns(CAMPAIGNS_BATCH)
+        failed = 0
         for campaign in due:
-            await self._sweep(campaign)
-        is_more = len(due) == CAMPAIGNS_BATCH
+            try:
+                await self._sweep(campaign)
+            except ResponseError as error:  # of this campaign's data: the others are swept
+                self._note_failure(campaign, error)
+                failed += 1
+            else:
+                self._note_success(campaign)
+        is_more = len(due) == CAMPAIGNS_BATCH and failed < CAMPAIGNS_BATCH
         return 0.0 if is_more else self._services.settings.sweep_interval_s * random.uniform(0.8, 1.2)
+
+    def _note_failure(self, campaign: str, error: ResponseError) -> None:
+        SWEEPS_FAILED.inc()
+        if self._has_failed.get(campaign) is None:
+            log.error(
+                "a campaign cannot be swept, trying again: its leases, deadlines and retries wait",
+                extra={"campaign": campaign, "error": str(error)},
+            )
+        self._has_failed.put(campaign, True)
+
+    def _note_success(self, campaign: str) -> None:
+        if self._has_failed.get(campaign) is not None:
+            log.warning("the campaign is swept again", extra={"campaign": campaign})
+            self._has_failed.pop(campaign)
 
     async def _sweep(self, campaign: str) -> None:
         swept = await self._services.campaigns.sweep(campaign, CONTACTS_BATCH)

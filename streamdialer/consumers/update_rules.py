@@ -80,6 +80,6 @@ def is_newer(update: Update, doubt: Doubt, shown: Contact) -> bool:
         return update.attempts > (shown.attempts or 0)
     if update.status == shown.status:
         return True
-    if is_called_again:  # after the end that the backend shows
-        return shown.status == update.disposition
+    if is_called_again:  # after the end that the backend shows, or what it is known to show: a callback
+        return shown.status in (update.disposition, update.shown_status)
     return PROGRESS[update.status] > PROGRESS.get(shown.status, 4)

@@ -119,6 +119,7 @@ class PreviewLedger:
             retry_plan=preview_limits.retry.encoded(),
             max_concurrent=preview_limits.max_concurrent,
             lease_ms=limits.lease_ms,
+            max_age_ms=limits.pending_check_after_ms,
             events_required=limits.events_required,
             deadline_ms=limits.deadline_after(preview_limits.ring_timeout_s),
             ring_ms=ring_ms(preview_limits.ring_timeout_s),

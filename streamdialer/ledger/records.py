@@ -231,7 +231,7 @@ class ContactRecord(msgspec.Struct, frozen=True):
     other_spellings: list[str] = field(default_factory=list, name="ns")
     """Digits of numbers that the backend spells in another way."""
     numbers_held: list[str] = field(default_factory=list, name="lk")
-    """While a call may be up: the numbers that no other contact is called at."""
+    """While a call may be up: the numbers that no other contact is called at; `@agent` while it comes to one."""
     next_phone_index: int | None = field(default=None, name="ni")
     """Which number is called next, from 1; 0 when none is left."""
     dead_phone_indexes: dict[str, bool] = field(default_factory=dict, name="nx")

@@ -202,6 +202,11 @@ INVARIANTS_BROKEN: Final = _counter(
     "Checks that failed: a bug, or someone changed our keys; the log names campaign and contact.",
     invariant=_INVARIANTS,
 )
+SWEEPS_FAILED: Final = _counter(
+    "streamdialer_sweeps_failed_total",
+    "Sweeps of one campaign that Redis answered with an error, while those of the others went on: its leases, "
+    "deadlines and retries wait; the log names the campaign.",
+)
 HTTP_REQUESTS: Final = _counter(
     "streamdialer_http_requests_total",
     "HTTP requests by outcome: the class of the status, or no_reply (refused, timed out, cut off).",

@@ -14,10 +14,12 @@ from streamdialer.config.settings import Settings
 from streamdialer.consumers.dialing.wakeups import WakeupScheduler
 from streamdialer.consumers.events import EventsStage
 from streamdialer.consumers.services import Services
+from streamdialer.consumers.updates import UpdatesStage
 from streamdialer.errors import Unreachable
 from streamdialer.observability import metrics
 from streamdialer.simulation.servers.http import json_reply
 from streamdialer.simulation.world.build import build_world
+from tests.support.callbacks import ask, pass_by
 from tests.support.dialer import open_centre
 from tests.support.ticks_stage import StageWithBackend
 
@@ -249,3 +251,33 @@ async def test_what_of_a_page_cannot_be_read_is_counted(stage: StageWithBackend)
     before = counted()
     await stage.dial()
     assert all(after > count for after, count in zip(counted(), before, strict=True))
+
+
+@pytest.mark.parametrize("is_due", [False, True])
+async def test_a_callback_that_waits_or_is_due_in_a_restart_is_called(
+    stage: StageWithBackend, is_due: bool
+) -> None:
+    world, updates = stage.world, UpdatesStage(stage.world.services)
+
+    async def deliver() -> None:
+        await updates.handle(Entry("1-0", {"campaign": "1", "contact": "1"}))
+
+    await stage.dial()
+    await world.client.hset("sd:server", "lost", "0")  # the fixture's loss was long ago
+    assert await ask(world, "1", 60) == "applied"
+    await deliver()
+    assert stage.centre.world.contacts[1].status == "callback"
+    if is_due:
+        await pass_by(world, "1")
+    await world.client.hset("sd:server", "run", "a third")
+    await notice_loss(world.services)
+    await deliver()
+    await stage.refill()
+    if not is_due:
+        await pass_by(world, "1")
+    await deliver()
+    assert stage.centre.world.contacts[1].status == "pending"
+    await world.set_agents(1)
+    await stage.refill()
+    assert await stage.dialed() == ["1"]
+    await world.check_invariants()

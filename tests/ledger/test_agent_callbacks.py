@@ -132,3 +132,30 @@ async def test_more_than_one_batch_of_callbacks_is_for_any_agent_after_the_grace
     for level in range(1, 6):
         await world.claim(level=level)
     assert await world.client.zcount("sd:c:1:ready", 2**47, "+inf") == 0
+
+
+async def test_two_campaigns_do_not_call_for_one_agent_at_once(world: LedgerWorld) -> None:
+    await world.open_campaign("1", contacts=1, agents=2)
+    await world.open_campaign("2", contacts=1, first=11)
+    await ask(world, "1", -1, agent="2")
+    await ask(world, "11", -1, campaign="2", agent="2")
+    assert (await world.claim("1", level=2, others={"2": 1.0})).dialed == 1
+    assert (await world.claim("2", level=2, others={"1": 1.0})).dialed == 0
+    call = (await world.reserved_calls())[0]
+    assert await world.mark_sent(call) == "ok"
+    assert (await world.claim("2", level=2, others={"1": 1.0})).dialed == 0
+    await world.event("call_failed", call, disposition="busy")
+    assert (await world.claim("2", level=2, others={"1": 1.0})).dialed == 1
+    await world.check_invariants("1", "2")
+
+
+async def test_an_answered_call_holds_its_agent_no_more(world: LedgerWorld) -> None:
+    """It has made the agent busy, and an event frees them, whether or not the call's own end has come."""
+    await world.open_campaign(contacts=2, agents=2)
+    await ask_many(world, range(1, 3), agent="2")
+    await world.event("call_answered", await world.place_one())
+    assert not await world.client.exists(world.keys.calls_up)
+    assert (await world.claim(level=2)).dialed == 0, "the agent talks"
+    await world.agent_comes_free("2")
+    assert (await world.claim(level=2)).dialed == 1
+    await world.check_invariants()

@@ -6,6 +6,7 @@ import itertools
 import random
 from typing import Any
 
+import anyio
 import msgspec
 import pytest
 
@@ -450,3 +451,18 @@ async def test_parts_of_an_older_list_change_nothing_while_a_newer_one_comes(
     await queues.replace_agents("sales", [Agent(1, "available"), Agent(2, "busy")], older + 5)
     assert calls == ["ok", "stale", "ok"]
     assert await centre.free("sales") == {"1"}
+
+
+async def test_a_list_that_may_not_take_out_who_was_heard_of_since_comes_to_an_end(
+    world: LedgerWorld,
+) -> None:
+    queues, agents = world.services.queues, [Agent(str(number), "available") for number in range(300)]
+    for name in ("sales", "support"):
+        await world.client.zadd(world.keys.queue_campaigns(name), {"1": 1})
+        await queues.replace_agents(name, agents, (await queues.begin_agent_poll(name)).ledger_ms)
+    asked_ms = (await queues.begin_agent_poll("sales")).ledger_ms
+    await move_clock(world.client, world.keys, 1)
+    await queues.replace_agents("support", agents, (await queues.begin_agent_poll("support")).ledger_ms)
+    with anyio.fail_after(5):
+        await queues.replace_agents("sales", [Agent("x", "available")], asked_ms)
+    assert await world.client.zcard(world.keys.queue_free("sales")) == 301

@@ -12,6 +12,7 @@ from streamdialer.consumers.services import Services
 from streamdialer.ledger.recovery import HOLD_PART, InFlightRow, mark_server_trusted
 from streamdialer.model import Attempt
 from streamdialer.simulation.embedded_redis import EmbeddedServer
+from tests.support.callbacks import ask
 from tests.support.ledger_fixture import LedgerWorld
 
 SERVER = Keys().server
@@ -514,3 +515,29 @@ async def test_the_call_of_a_contact_in_two_lists_is_held_by_one_campaign(
     held = [await memory.hold_in_flight(campaign, [row], world.retry) for campaign in ("1", "2")]
     assert held == ([1, 0] if is_lost else [0, 0])
     assert not await world.client.hexists(Keys().records("2"), "1")
+
+
+async def test_a_callback_that_was_due_before_a_restart_is_called(world: LedgerWorld) -> None:
+    """No list of the backend has it, so nothing loads it again."""
+    await world.open_campaign(contacts=1, agents=1)
+    await ask(world, "1", -1)
+    assert await world.backend_status("1") == "pending"
+    await lose_data(world)
+    await rebuild(world)
+    await world.make_stale("1")
+    assert (await world.claim()).dialed == 0
+    update = await world.lease_update("1", "worker")
+    assert (update.status, update.doubt is not None) == ("pending", True)
+    await world.services.outbox.acknowledge("1", "1", "worker", update.version, "taken")
+    assert (await world.claim()).dialed == 1
+
+
+async def test_before_the_rebuild_the_update_of_a_due_callback_does_not_get_lost(world: LedgerWorld) -> None:
+    await world.open_campaign(contacts=1, agents=1)
+    await ask(world, "1", -1)
+    await lose_data(world)
+    assert (await world.lease_update("1", "worker")).doubt is not None, (
+        "only what the backend shows can forbid it"
+    )
+    await rebuild(world)
+    assert await world.backend_status("1") == "pending"

@@ -11,6 +11,7 @@ import pytest
 from streamdialer.consumers.services import Services
 from streamdialer.ledger.previews import PreviewLimits
 from streamdialer.ledger.recovery import InFlightRow
+from streamdialer.model import PreviewEvent
 from tests.support.ledger_reader import move_clock
 from tests.support.preview_fixture import OFFER_S, PREVIEW_LIMITS, PreviewWorld, preview_limits
 
@@ -304,3 +305,50 @@ async def test_cleanup_leaves_no_offer(world: PreviewWorld) -> None:
     await world.client.hset("campaign:1", "status", "completed")
     assert await world.services.campaigns.delete("1", "sales") == "ok"
     assert not await world.client.exists("sd:c:1:previewing")
+
+
+async def test_an_agent_for_whom_a_call_is_on_its_way_is_refused_another(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=2, agents=1)
+    assert await world.says("requested", "1") == "1"
+    assert await world.says("accepted", "1") == "reserved"
+    assert await world.says("requested", "1") == "2"
+    assert await world.says("accepted", "1") == "agent_not_free"
+    assert (await world.told())[-1]["data"] == {"reason": "agent_not_free"}
+    call = (await world.reserved_calls())[0]
+    assert await world.mark_sent(call) == "ok"
+    assert await world.says("accepted", "1") == "agent_not_free"
+    await world.event("call_failed", call, disposition="busy")
+    assert await world.says("accepted", "1") == "reserved", "the offer stayed"
+    await world.check_invariants()
+
+
+async def test_a_contact_whom_another_campaign_has_called_since_is_verified_before_it_is_called(
+    world: PreviewWorld,
+) -> None:
+    await world.open_campaign("1", contacts=1, agents=2)
+    await world.open_campaign("2", contacts=1)
+    assert await world.says("requested", "2") == "1"
+    attempt = await world.reserve("2", others={"1": 1.0})
+    assert await world.mark_sent(attempt) == "ok"
+    await world.event("call_completed", attempt)
+    update = await world.services.outbox.lease("2", "1", "worker")
+    assert not isinstance(update, str)
+    await world.services.outbox.acknowledge("2", "1", "worker", update.version, "taken")
+    event = PreviewEvent(type="preview_accepted", campaign_id="1", agent_id="2", contact_id="1")
+    asked = await world.services.previews.accept(event, await world.write_entry(), PREVIEW_LIMITS)
+    assert not isinstance(asked, str)
+    assert asked.stale == ["1"]
+    # the backend shows it as completed
+    assert await world.services.backlog.remove_missing("1", asked.ledger_ms, ["1"]) == 1
+    assert await world.says("accepted", "2", "1") == "no_offer"
+
+
+async def test_a_verified_contact_that_is_still_pending_is_called(world: PreviewWorld) -> None:
+    await world.open_campaign(contacts=1, agents=2)
+    assert await world.says("requested", "2") == "1"
+    await world.make_stale("1")
+    event = PreviewEvent(type="preview_accepted", campaign_id="1", agent_id="2", contact_id="1")
+    asked = await world.services.previews.accept(event, await world.write_entry(), PREVIEW_LIMITS)
+    assert not isinstance(asked, str)
+    await world.services.campaigns.load("1", [world.row("1")], 3, asked_ms=asked.ledger_ms)
+    assert await world.says("accepted", "2", "1") == "reserved"

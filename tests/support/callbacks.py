@@ -20,6 +20,7 @@ async def ask(
     contact: str,
     in_s: float,
     *,
+    campaign: str = "1",
     agent: str = "",
     number: str = "",
     entry: str = "",
@@ -30,7 +31,7 @@ async def ask(
     at_ms = round((seconds + in_s) * 1000)
     entry = entry or await world.write_entry()
     return await world.services.callbacks.schedule(
-        "1", contact, at_ms, entry=entry, agent=agent, phone_number=number, compared=number, row=row
+        campaign, contact, at_ms, entry=entry, agent=agent, phone_number=number, compared=number, row=row
     )
 
 

@@ -141,3 +141,21 @@ def test_who_is_not_to_be_called_is_put_in_no_line(status: str, shown: str) -> N
     marked = Contact(id=1, status=shown, attempts=1, do_not_call=True)
     assert is_over(update, marked)
     assert not is_over(update, msgspec.structs.replace(marked, do_not_call=False))
+
+
+@pytest.mark.parametrize(
+    ("known", "shown", "more", "newer"),
+    [
+        ("callback", "callback", 0, True),
+        ("callback", "callback", 1, False),  # somebody has called
+        ("callback", "no_answer", 0, False),
+        ("no_answer", "callback", 0, False),  # of a request that Redis has lost
+        (None, "callback", 0, False),
+    ],
+)
+def test_after_a_loss_a_callback_that_is_due_follows_the_one_that_the_backend_shows(
+    known: str | None, shown: str, more: int, newer: bool
+) -> None:
+    update = Update(status="pending", attempts=1, version=3, shown_status=known, disposition="completed")
+    contact = Contact(id=1, status=shown, attempts=1 + more, last_attempt=SENT)
+    assert is_newer(update, Doubt(last_attempt_ms=SENT_MS), contact) is newer

@@ -9,10 +9,11 @@
 --   entry               id of the answer's entry in `events`; also the token of the reservation
 --   max_concurrent      most live calls of the campaign
 --   and as in reserve_contacts.lua: open_until, hours?, caps, retry_plan, max_attempts, rate_limits, rules,
---   caller_id?, caller_ids?, caller_id_choice?, ring_ms?, on_machine?, lease_ms, deadline_ms, events_required, trace
+--   caller_id?, caller_ids?, caller_id_choice?, ring_ms?, on_machine?, lease_ms, max_age_ms, deadline_ms,
+--   events_required, trace
 -- Returns {"answered", "reserved" (also for the same entry again) or the reason why not} · {"ask", JSON
---   {missing?, trunk_changed?, ledger_ms, server_ms}}: the contact needs hours that were not passed, or the
---   trunk's members are out of date; ask again
+--   {missing?, stale?, trunk_changed?, ledger_ms, server_ms}}: the contact needs hours that were not passed, or
+--   verification by the backend, or the trunk's members are out of date; ask again
 -- uses: clock data_loss spellings campaign outbox phone_rotation retry stream_ids attempts suppression hours call_history registries rate_limit campaign_gate eligibility reserve ids preview caller_ids
 local calls, previews, api, dnc_list, call_history, trunks = unpack(KEYS, 24, 29)
 local request = cjson.decode(ARGV[2])
@@ -48,8 +49,10 @@ if not why_not then
     apply_refusal(contact, record, refusal)
   end
   local live = count(reserved) + count(dialing) + count(connected)
-  why_not = refusal and refusal.reason or gate.closed or outdated_registry(caps) and 'registry_outdated' or live >= request.max_concurrent and 'concurrency'
-    or rate.channels < 1 and 'trunk_channels' or rate.calls < 1 and 'calls_per_second' or nil
+  why_not = refusal and refusal.reason or gate.closed or outdated_registry(caps) and 'registry_outdated'
+    or live >= request.max_concurrent and 'concurrency' or rate.channels < 1 and 'trunk_channels' or rate.calls < 1 and 'calls_per_second'
+    or redis.call('HEXISTS', calls_up, '@' .. agent) == 1 and 'agent_not_free' or nil
+  if not why_not and needs_verification(contact, record, request.max_age_ms) then return ask({ stale = { contact } }) end
 end
 if why_not then
   notify_agent(previews, 'preview_refused', agent, contact, entry, cjson.encode({ reason = why_not }))

@@ -15,11 +15,11 @@ local raw = redis.call('HGET', outbox, contact)
 local document = raw and cjson.decode(raw)
 local record = load_record(contact)
 if not document or document.l ~= token then
+  if record then enqueue_update(contact, backend_status(record), record.a, nil) end
   if record and record.lw == token then
     record.lw = nil
     save_record(contact, record)
   end
-  if record then enqueue_update(contact, backend_status(record), record.a, nil) end
   return 'lost'
 end
 if document.v ~= version then return 'newer' end

@@ -85,7 +85,8 @@ do
     return not (last and last.sm and last.sm >= lost_ms and last.t ~= 'remembered')
   end
 
-  -- Returns the record of a contact that only the backend knows.
+  local new_call -- the JSON of a contact that only the backend knows
+  -- Returns the record of such a contact.
   local function record_of_backend()
     local priority, attempts, call, is_in_call = tonumber(ARGV[14]), tonumber(ARGV[15]), ARGV[16], ARGV[17] == '1'
     if redis.call('HEXISTS', totals, 'retry') == 0 then save_plan(ARGV[18]) end
@@ -94,7 +95,7 @@ do
       a = is_in_call and math.max(0, attempts - 1) or attempts, pr = priority,
       o = format_number(ready_order(priority, ledger_ms, 0)),
     }
-    redis.call('HSET', contacts, contact, call)
+    new_call = call
     local dnc_list, pending_dnc, contacts_by_number = unpack(KEYS, 27, 29)
     apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
     return record
@@ -111,7 +112,6 @@ do
     if is_ending and is_rebuilt then return { unknown, '' } end -- late news of a contact that was removed long ago
     if ARGV[14] == '' then return { 'ask_backend', '' } end
     if tonumber(redis.call('HGET', server, 'remembered') or 0) >= MOST_REMEMBERED then return { 'too_many_lost', '' } end
-    redis.call('HINCRBY', server, 'remembered', 1)
     record = record_of_backend()
   end
 
@@ -159,8 +159,14 @@ do
       if was_known and (number < record.a or number == record.a and fact == 'x') then return { why_not, '' } end
       if number == record.a then record.a = math.max(0, number - 1) end
     end
-    local is_added = may_be_lost_call(record) and remember_attempt(contact, record, lost_ms, deadline_ms)
-    if not is_added then return { why_not, '' } end
+    if newest and IS_UP[newest.s] or not may_be_lost_call(record) then return { why_not, '' } end
+    -- All but a ringing call changes what the backend is to show. First: where the update has no place, nothing is changed.
+    if fact ~= 'r' then enqueue_update(contact, 'dialing', nil, lost_ms) end
+    if new_call then
+      redis.call('HINCRBY', server, 'remembered', 1)
+      redis.call('HSET', contacts, contact, new_call)
+    end
+    remember_attempt(contact, record, lost_ms, deadline_ms)
     redis.call('HSETNX', directory, campaign, '') -- its queue becomes known when the campaign is dialed again
     position = #record.h
     local added = record.h[#record.h]
@@ -175,6 +181,7 @@ local function answer(outcome) return { outcome, attempt.id, attempt.tr or '' } 
 note_event(entry, attempt.id, is_begin)
 
 local totals_before, f, is_changed = totals_of(attempt), attempt.f, false
+local is_first = not (f.r or f.a or f.b or f.c or f.x)
 local was_answered, is_noted = f.a, false -- is_noted: something was stored that changes no state
 do
   local disposition, cause = ARGV[4], ARGV[11] ~= '' and ARGV[11] or nil
@@ -189,7 +196,6 @@ do
     attempt.cl, is_changed = attempt.cl or {}, true
     attempt.cl[#attempt.cl + 1] = call_id
   end
-  if not (f.r or f.a or f.b or f.c or f.x) then api_queue.note(KEYS[30], api, attempt, fact == 'r', written_ms) end
   if fact == 'c' then
     set_fact('c', (stronger(f.c, disposition)))
   elseif fact == 'x' then
@@ -237,6 +243,7 @@ local is_over
 do
   local was_ended = attempt.s == 'ended'
   is_over = apply_facts(contact, record, position, totals_before, max_call_ms, outcomes)
+  if is_first then api_queue.note(KEYS[30], api, attempt, fact == 'r', written_ms) end
   -- It may have waited in the Dialer API: its ringing time has begun only now.
   if attempt.s == 'ringing' and attempt == record.h[#record.h] then
     set_state(contact, record, 'dialing', attempt.lm + attempt.dd)

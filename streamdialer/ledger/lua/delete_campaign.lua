@@ -13,12 +13,14 @@ if status and status ~= 'completed' and status ~= 'cancelled' then return 'not_f
 if count(reserved) + count(dialing) + count(connected) + count(orphaned) > 0 then return 'calls_live' end
 if redis.call('HLEN', outbox) > 0 then return 'updates_waiting' end
 local left = tonumber(ARGV[2])
-for _, set in pairs(states) do
+for state, set in pairs(states) do
   for _, contact in ipairs(left > 0 and redis.call('ZRANGE', set, 0, left - 1) or {}) do
     local record = load_record(contact)
-    unindex_numbers(KEYS[28], contact, record)
-    redis.call('ZREM', set, contact)
-    forget_contact(contact, record)
+    if is_in_state(state, contact, record) then
+      unindex_numbers(KEYS[28], contact, record)
+      redis.call('ZREM', set, contact)
+      forget_contact(contact, record)
+    end
     left = left - 1
   end
 end

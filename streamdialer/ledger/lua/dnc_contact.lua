@@ -9,9 +9,11 @@ local contact, since_and_why = ARGV[2], math.floor(server_ms / 1000) .. ' ' .. A
 local record = load_record(contact)
 local numbers = record and record.e or {}
 for _, number in ipairs(numbers) do add_to_dnc_list(server, dnc_list, number, since_and_why) end
-if #numbers == 0 and redis.call('HSETNX', pending_dnc, contact, since_and_why) == 1 and not record
-  and redis.call('HEXISTS', directory, campaign) == 1 then
-  enqueue_update(contact, 'do_not_call', nil, nil) -- the contact was removed, or is still to be loaded
+if #numbers == 0 and redis.call('HEXISTS', pending_dnc, contact) == 0 then
+  if not record and redis.call('HEXISTS', directory, campaign) == 1 then
+    enqueue_update(contact, 'do_not_call', nil, nil) -- the contact was removed, or is still to be loaded
+  end
+  redis.call('HSET', pending_dnc, contact, since_and_why)
 end
 redis.call('PEXPIRE', pending_dnc, PENDING_DNC_TTL_MS)
 if record then

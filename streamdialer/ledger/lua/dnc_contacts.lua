@@ -9,8 +9,9 @@ for i = 2, #ARGV do
   local record = load_record(ARGV[i])
   if record and is_suppressed(KEYS[25], record) then
     known = known + 1
-    if not record.dnc then request_hangup(KEYS[24], record, 'do_not_call') end
+    local was_known = record.dnc
     suppress(ARGV[i], record)
+    if not was_known then request_hangup(KEYS[24], record, 'do_not_call') end
   end
 end
 write_public_hash()

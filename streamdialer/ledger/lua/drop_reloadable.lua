@@ -40,12 +40,13 @@ end
 local examined, stayed = redis.call('ZRANGE', states[state], from, from + batch - 1), 0
 for _, contact in ipairs(examined) do
   local record = load_record(contact)
-  if is_reloadable(contact, record) then
+  local is_here = is_in_state(state, contact, record)
+  if is_here and is_reloadable(contact, record) then
     if record.of then end_offer(contact, record, 'data_loss') end
     unindex_numbers(KEYS[24], contact, record)
     redis.call('ZREM', states[state], contact)
     forget_contact(contact, record)
-  else
+  elseif is_here then
     stayed = stayed + 1
   end
 end

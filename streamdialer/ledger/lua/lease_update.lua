@@ -12,11 +12,15 @@ if not raw then return 'none' end
 local document = cjson.decode(raw)
 server_trouble(server, ledger_ms, deadline_ms) -- perhaps no script has noticed a loss yet
 -- After a data loss the backend may show a newer status than "pending": "pending" is not delivered until the
--- campaign is rebuilt.
+-- campaign is rebuilt, which loads the contact again. A contact whose callback is due is not loaded again
+-- (drop_reloadable.lua): its update is compared with what the backend shows, by `ck`.
 local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
 if document.s == 'pending' and epoch ~= '' and redis.call('HGET', totals, 'rebuilt') ~= epoch then
-  drop_update(contact, load_record(contact))
-  return 'none'
+  local record = load_record(contact)
+  if not record or not open_callback(record) then
+    drop_update(contact, record)
+    return 'none'
+  end
 end
 if document.l and document.l ~= token and document.le > ledger_ms then return 'busy' end
 local record = load_record(contact)

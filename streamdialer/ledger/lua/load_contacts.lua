@@ -22,7 +22,8 @@ if ARGV[4] ~= '' then redis.call('HSET', totals, 'country', ARGV[4]) end
 
 -- Updates priority and age of a known contact. With another priority it changes its order and keeps its age.
 local function refresh(contact, record, priority, is_pending, shown)
-  local has_new_priority, is_seen = record.pr ~= priority, is_pending and record.p == 'ready'
+  local is_in_line = record.p == 'ready' or record.p == 'previewing'
+  local has_new_priority, is_seen = record.pr ~= priority, is_pending and is_in_line
   if record.p == 'final' or not (has_new_priority or is_seen) then return end
   if has_new_priority then
     record.o = format_number(tonumber(record.o) + (record.pr - priority) * PRIORITY_STEP)
@@ -37,9 +38,7 @@ end
 -- shown.
 local function correct(contact, record, call, problem)
   if record.p ~= 'ready' and record.p ~= 'deferred' or redis.call('HGET', contacts, contact) == call then return end
-  local old_numbers = table.concat(numbers_of(record), ' ')
-  unindex_numbers(contacts_by_number, contact, record)
-  redis.call('HSET', contacts, contact, call)
+  local old, old_numbers = { e = record.e, ns = record.ns, cb = record.cb }, table.concat(numbers_of(record), ' ')
   record.e, record.ns, record.z = nil, nil, nil
   apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
   if table.concat(numbers_of(record), ' ') ~= old_numbers then record.ni, record.nx = nil, nil end
@@ -47,13 +46,16 @@ local function correct(contact, record, call, problem)
     record.dnc = nil
     suppress(contact, record)
   elseif problem ~= '' then
+    enqueue_update(contact, 'invalid', nil, nil)
     record.why = problem
     set_state(contact, record, 'final', math.huge)
-    enqueue_update(contact, 'invalid', nil, nil)
   elseif record.w and record.w.y == 'no_consent' then
     make_ready(contact, record)
   end
   save_record(contact, record)
+  unindex_numbers(contacts_by_number, contact, old)
+  index_numbers(contacts_by_number, contact, record) -- it may have some of the old numbers
+  redis.call('HSET', contacts, contact, call) -- last: where an update has no place, all is done again
 end
 
 -- Counts a contact that the backend shows as pending and that is final here, by why it is.
@@ -94,8 +96,17 @@ local function stays_finished(contact, shown, is_tried_again)
   return false
 end
 
+local has_begun_again = false
+local function begin_again() -- the campaign goes on, and ends another time (publish_exhausted.lua)
+  if not has_begun_again then redis.call('HDEL', totals, 'exhausted') end
+  has_begun_again = true
+end
+
 local blocked = {}
-local function count_refused(reason) answer.refused[reason] = (answer.refused[reason] or 0) + 1 end
+local function count_refused(reason)
+  answer.refused[reason] = (answer.refused[reason] or 0) + 1
+  begin_again()
+end
 
 for i = 9, #ARGV, 9 do
   local contact, priority, attempts = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
@@ -126,13 +137,13 @@ for i = 9, #ARGV, 9 do
     if record.dnc then
       count_refused('do_not_call')
       note_blocked(blocked, contact, { reason = 'do_not_call' })
-      set_state(contact, record, 'final', math.huge)
       enqueue_update(contact, 'do_not_call', nil, nil)
+      set_state(contact, record, 'final', math.huge)
     elseif problem ~= '' then
       answer.invalid = answer.invalid + 1
+      enqueue_update(contact, 'invalid', nil, nil)
       record.why = problem
       set_state(contact, record, 'final', math.huge)
-      enqueue_update(contact, 'invalid', nil, nil)
     elseif attempts >= max_attempts then
       answer.used_up = answer.used_up + 1
       redis.call('HSET', contacts, contact, call) -- a callback may be requested
@@ -140,26 +151,25 @@ for i = 9, #ARGV, 9 do
       record.cf = asked_ms
     elseif due_ms then
       answer.waiting = answer.waiting + 1
+      begin_again()
       redis.call('HSET', contacts, contact, call)
       defer(contact, record, due_ms + (ledger_ms - server_ms), 'retry', shown_status)
     else
-      redis.call('HSET', contacts, contact, call)
       local refusal = hours_refusal(opening_of(hours, contact, record) or {}) -- the claim asks for hours not known here
+      if is_reset and not (refusal and refusal.state == 'final') then enqueue_update(contact, 'pending', nil, nil) end
       if refusal then
         count_refused(refusal.reason)
         note_blocked(blocked, contact, refusal)
         apply_refusal(contact, record, refusal)
       else
         answer.added = answer.added + 1
+        begin_again()
         make_ready(contact, record)
       end
-      if is_reset and record.p ~= 'final' then enqueue_update(contact, 'pending', nil, nil) end
+      redis.call('HSET', contacts, contact, call)
     end
     save_record(contact, record)
   end
-end
-if answer.added > 0 or answer.waiting > 0 or next(answer.refused) then
-  redis.call('HDEL', totals, 'exhausted') -- the campaign goes on, and ends another time (publish_exhausted.lua)
 end
 write_public_hash()
 answer.blocked = encodable_blocks(blocked)

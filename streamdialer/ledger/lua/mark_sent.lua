@@ -58,6 +58,7 @@ if ARGV[8] ~= '' and not caller_ids.take(KEYS[28], attempt, ARGV[8]) then return
 attempt.s, attempt.b, attempt.sm, attempt.ev, attempt.tr = 'sent', run, ledger_ms, newest_event_id(), ARGV[9]
 record.a = attempt.p.a + 1
 enqueue_update(contact, 'dialing', record.a, ledger_ms) -- first: where it has no place, nothing is begun
+caller_ids.count(KEYS[28], attempt)
 change_totals({}, totals_of(attempt))
 set_state(contact, record, 'dialing', ledger_ms + attempt.dd)
 count_call(call_history, newest_calls, contact, record, attempt)

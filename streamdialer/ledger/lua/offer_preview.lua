@@ -67,11 +67,15 @@ while examined < batch do
   local contact, order = unpack(redis.call('ZRANGE', ready, unverified, unverified, 'WITHSCORES'))
   if not contact or tonumber(order) >= SET_ASIDE_FROM then break end
   examined, record = examined + 1, load_record(contact)
-  local opening = opening_of(hours, contact, record)
-  if not opening then return ask({ missing = missing_hours_in_ready(hours, unverified, batch) }) end
-  local refusal = find_refusal(contact, record, request.max_attempts, dnc_list, opening, call_history, caps)
-  local only_agent = callback_agent(record)
-  if refusal then
+  local is_ready = is_in_state('ready', contact, record)
+  local opening = is_ready and opening_of(hours, contact, record)
+  if is_ready and not opening then return ask({ missing = missing_hours_in_ready(hours, unverified, batch) }) end
+  local refusal = is_ready
+    and find_refusal(contact, record, request.max_attempts, dnc_list, opening, call_history, caps)
+  local only_agent = is_ready and callback_agent(record)
+  if not is_ready then
+    is_more = examined == batch
+  elseif refusal then
     apply_refusal(contact, record, refusal)
   elseif only_agent and only_agent ~= agent then
     set_aside(agent_callbacks, contact, record)

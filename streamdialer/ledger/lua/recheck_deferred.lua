@@ -14,7 +14,7 @@ local caps, made_ready = saved_caps(), 0
 local examined = redis.call('ZRANGE', deferred, from, from + batch - 1, 'WITHSCORES')
 for i = 1, #examined, 2 do
   local contact, record = examined[i], load_record(examined[i])
-  if is_deferred_by_rule(record) then
+  if is_in_state('deferred', contact, record) and is_deferred_by_rule(record) then
     local opening = opening_of(hours, contact, record)
     -- Without an opening the contact becomes ready: the claim asks for the hours.
     local refusal = opening and (hours_refusal(opening) or cap_refusal(call_history, caps, contact, record))

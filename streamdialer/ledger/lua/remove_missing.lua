@@ -11,7 +11,8 @@ local removed = 0
 for i = 4, #ARGV do
   local contact = ARGV[i]
   local record = load_record(contact)
-  local is_missing = record and record.p == 'ready' and (record.sn or 0) < asked_ms
+  local is_in_line = record and (record.p == 'ready' or record.p == 'previewing')
+  local is_missing = is_in_line and (record.sn or 0) < asked_ms
   if is_missing and redis.call('HEXISTS', outbox, contact) == 0 then
     set_state(contact, record, 'final', ledger_ms + final_ttl_ms)
     record.x, record.cf = 1, ledger_ms

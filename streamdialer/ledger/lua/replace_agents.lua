@@ -112,7 +112,7 @@ for i = 1, math.min(#free_guesses, #busy_others) do
   changed[from], changed[to] = true, true
 end
 
-local freed = 0
+local freed, taken_out = 0, 0
 local function believe_telephones(agent, record, state)
   if record.s == state and record.e and not (record.d or record.g) then return end
   if record.s ~= 'available' and state == 'available' then freed = freed + 1 end
@@ -152,6 +152,7 @@ for agent, record in pairs(found) do
     end
   elseif not is_outdated(record) then
     change_queue(agent, record, queue, false)
+    taken_out = taken_out + 1
     if #record.q > 0 then
       save_agent(agent, record, asked_ms)
     else
@@ -160,7 +161,8 @@ for agent, record in pairs(found) do
     end
   end
 end
-local is_whole = all_ids ~= '' and removed <= MOST_REMOVED
+-- Agents of whom something newer was heard stay: when it is only they, asking again would change nothing.
+local is_whole = all_ids ~= '' and (removed <= MOST_REMOVED or taken_out == 0)
 if is_backends then redis.call('HSET', sets.state, is_whole and 'polled' or 'polling', ARGV[2]) end
 if not is_whole then return { removed > 0 and 'more' or 'ok', freed } end
 for _, set in pairs({ sets.free, sets.busy, sets.freed, sets.state, sets.activity }) do

@@ -146,21 +146,25 @@ local function reserve_ready()
       return end_with(unverified > 0 and 'needs_verification' or 'no_contacts')
     end
     local record = load_record(contact)
-    local opening = opening_of(request.hours, contact, record)
-    if not opening then
+    local is_ready = is_in_state('ready', contact, record)
+    local opening = is_ready and opening_of(request.hours, contact, record)
+    if is_ready and not opening then
       answer.missing = missing_hours_in_ready(request.hours, unverified, batch)
       return end_with('hours')
     end
-    local refusal = find_refusal(contact, record, request.max_attempts, dnc_list, opening, call_history, caps)
-    local agent = callback_agent(record)
-    if refusal then
+    local refusal = is_ready
+      and find_refusal(contact, record, request.max_attempts, dnc_list, opening, call_history, caps)
+    local agent = is_ready and callback_agent(record)
+    if not is_ready then
+      moved = moved + 1
+    elseif refusal then
       local reason = refusal.reason
       skipped[reason] = (skipped[reason] or 0) + 1
       why[reason] = why[reason] or refusal.detail
       moved = moved + 1
       if reason ~= 'in_call' and reason ~= 'max_attempts' then note_blocked(blocked, contact, refusal) end
       apply_refusal(contact, record, refusal)
-    elseif agent and not take_agent(agent, free_agents) then
+    elseif agent and not may_have_call(agent, free_agents) then
       moved = moved + 1
       set_aside(agent_callbacks, contact, record)
     elseif needs_verification(contact, record, request.max_age_ms) then

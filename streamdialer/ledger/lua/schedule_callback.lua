@@ -21,17 +21,18 @@ if record and record.cb and not is_id_after(entry, record.cb.e) and not is_outda
 end
 if at < server_ms - DAY_MS then return 'past' end
 if at > server_ms + 366 * DAY_MS then return 'distant' end
+local is_new, new_call = not record, nil -- new_call: the JSON of a contact whose numbers are not known here
 if redis.call('HEXISTS', contacts, contact) == 0 then
   if record and (record.why or record.dnc) then return 'final' end
   if not ARGV[9] then return 'unknown_contact' end
-  local priority, attempts, call = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11]
-  if not record then
-    record = { sn = ledger_ms, a = attempts, o = format_number(ready_order(priority, ledger_ms, 0)), pr = priority }
+  local priority, attempts = tonumber(ARGV[9]), tonumber(ARGV[10])
+  new_call = ARGV[11]
+  if is_new then
+    local order = format_number(ready_order(priority, ledger_ms, 0))
+    record = { p = 'final', sn = ledger_ms, a = attempts, o = order, pr = priority }
     if ARGV[12] ~= 'pending' then record.rs = ARGV[12] end
-    set_state(contact, record, 'final', math.huge)
   end
-  redis.call('HSET', contacts, contact, call)
-  apply_contact_data(contact, record, call, dnc_list, pending_dnc, contacts_by_number)
+  apply_contact_data(contact, record, new_call, dnc_list, pending_dnc, contacts_by_number)
   if record.dnc then enqueue_update(contact, 'do_not_call', nil, nil) end
 end
 
@@ -45,13 +46,15 @@ local is_up = record.p == 'dialing' or record.p == 'connected' or record.p == 'o
 local shown = backend_status(record)
 local is_final = record.dnc or record.p == 'final' and (shown == 'invalid' or shown == 'do_not_call')
 record.cb.vain = is_final and true or nil
-if record.p == 'reserved' then
-  unreserve(contact, record)
-elseif not is_up and not is_final then
+if not is_up and not is_final then
+  -- The update first: where it has no place, the contact stays where it is.
+  enqueue_update(contact, at > server_ms and 'callback' or 'pending', record.a, nil)
   redis.call('HDEL', totals, 'exhausted') -- the campaign goes on, and ends another time (publish_exhausted.lua)
-  make_ready(contact, record)
+  if record.p == 'reserved' then unreserve(contact, record) else make_ready(contact, record) end
+elseif is_new then
+  set_state(contact, record, 'final', math.huge)
 end
+if new_call then redis.call('HSET', contacts, contact, new_call) end
 save_record(contact, record)
-if not is_up and not is_final then enqueue_update(contact, backend_status(record), record.a, nil) end
 write_public_hash()
 return is_final and 'final' or 'applied'

@@ -25,8 +25,9 @@ if attempt.v then return 'settled' end
 
 if attempt.s == 'reserved' then -- a request with a reply was sent: the mark that it was sent has been lost
   local lost_ms = tonumber(redis.call('HGET', server, 'lost') or ledger_ms)
-  remember_attempt(contact, record, attempt.rm < lost_ms and lost_ms or ledger_ms, attempt.dd)
-  enqueue_update(contact, 'dialing', record.a, attempt.sm)
+  local sent_ms = attempt.rm < lost_ms and lost_ms or ledger_ms
+  enqueue_update(contact, 'dialing', attempt.p.a + 1, sent_ms) -- first: where it has no place, nothing is counted
+  remember_attempt(contact, record, sent_ms, attempt.dd)
 end
 attempt.v = verdict
 if attempt.s == 'sent' then attempt.vm = ledger_ms end

@@ -21,18 +21,21 @@ local is_serial = redis.call('HGET', api, 'serial') == '1'
 
 -- Calls `handle(contact, record, due_ms)` for the contacts of a state that are due, the longest overdue
 -- first.
-local function for_each_due(set, handle)
-  local due = redis.call('ZRANGEBYSCORE', set, '-inf', ledger_ms, 'WITHSCORES', 'LIMIT', 0, batch)
-  for i = 1, #due, 2 do handle(due[i], load_record(due[i]), tonumber(due[i + 1])) end
+local function for_each_due(state, handle)
+  local due = redis.call('ZRANGEBYSCORE', states[state], '-inf', ledger_ms, 'WITHSCORES', 'LIMIT', 0, batch)
+  for i = 1, #due, 2 do
+    local contact, record = due[i], load_record(due[i])
+    if is_in_state(state, contact, record) then handle(contact, record, tonumber(due[i + 1])) end
+  end
 end
 local function tally(name) answer[name] = answer[name] + 1 end
 
-for_each_due(reserved, function(contact, record)
+for_each_due('reserved', function(contact, record)
   unreserve(contact, record)
   tally('released')
 end)
 
-for_each_due(previewing, function(contact, record)
+for_each_due('previewing', function(contact, record)
   end_offer(contact, record, 'no_answer')
   record.of = nil
   make_ready(contact, record)
@@ -105,12 +108,12 @@ local function silence_is_conclusive(contact, record, attempt)
 end
 
 local waits_for_events = false
-local function end_by_deadline(set, deadline_fact, counter)
-  for_each_due(set, function(contact, record)
+local function end_by_deadline(state, deadline_fact, counter)
+  for_each_due(state, function(contact, record)
     local attempt, fact, name = record.h[#record.h], deadline_fact, counter
-    if set == dialing and attempt.sm < lost_ms then fact, name = 'u', 'orphaned' end -- its events may be lost
+    if state == 'dialing' and attempt.sm < lost_ms then fact, name = 'u', 'orphaned' end -- its events may be lost
     local moved_ms = attempt.s == 'sent' and api_queue.moved_at(first_events, attempt) or attempt.lm or attempt.sm
-    if fact == 'dl' and set == dialing and moved_ms + attempt.dd > ledger_ms and ledger_ms < attempt.sm + max_call_ms then
+    if fact == 'dl' and state == 'dialing' and moved_ms + attempt.dd > ledger_ms and ledger_ms < attempt.sm + max_call_ms then
       attempt.dp = nil -- calls before it began a moment ago: it may yet begin
       set_state(contact, record, 'dialing', moved_ms + attempt.dd)
       save_record(contact, record)
@@ -118,7 +121,7 @@ local function end_by_deadline(set, deadline_fact, counter)
     end
     if fact ~= 'u' and not silence_is_conclusive(contact, record, attempt) then
       waits_for_events = true
-      if set == dialing then tally('stalled') end -- only these stop the campaign (lib/campaign_gate.lua)
+      if state == 'dialing' then tally('stalled') end -- only these stop the campaign (lib/campaign_gate.lua)
       return
     end
     local totals_before = totals_of(attempt)
@@ -132,28 +135,30 @@ local function end_by_deadline(set, deadline_fact, counter)
   end)
 end
 if not has_trouble then -- after a data loss, events that were lost may come once more: nothing is concluded meanwhile
-  end_by_deadline(dialing, 'dl', 'no_event')
-  end_by_deadline(connected, 'mx', 'too_long')
+  end_by_deadline('dialing', 'dl', 'no_event')
+  end_by_deadline('connected', 'mx', 'too_long')
   -- else the backend's list would change while it is read
-  if not is_being_rebuilt() then end_by_deadline(orphaned, 'dl', 'no_event') end
+  if not is_being_rebuilt() then end_by_deadline('orphaned', 'dl', 'no_event') end
 end
 
 -- Until the campaign is rebuilt, the backend may know a reason not to call the deferred contacts again.
 local epoch = redis.call('HGET', server, 'rebuild_epoch') or ''
 local is_rebuilt = not has_trouble and (epoch == '' or redis.call('HGET', totals, 'rebuilt') == epoch)
 if is_rebuilt then
-  for_each_due(deferred, function(contact, record, due_ms)
+  for_each_due('deferred', function(contact, record, due_ms)
     local keeps_order = is_deferred_by_rule(record) -- and the backend still shows it as pending
     if not keeps_order then record.o = format_number(ready_order(record.pr, due_ms, 0)) end
-    make_ready(contact, record)
+    if keeps_order then
+      make_ready(contact, record)
+    else -- the backend may have finished the contact since: it is called when this update has been taken (ack_update.lua)
+      make_ready_and_report(contact, record, nil)
+    end
     save_record(contact, record)
-    -- The backend may have finished the contact since: it is called when this update has been taken (ack_update.lua).
-    if not keeps_order then enqueue_update(contact, backend_status(record), record.a, nil) end
     tally('promoted')
   end)
 end
 
-for_each_due(final, function(contact, record)
+for_each_due('final', function(contact, record)
   if redis.call('HEXISTS', outbox, contact) == 1 then
     redis.call('ZADD', final, 'inf', contact) -- else it could be loaded and called before the backend knows its end
   else

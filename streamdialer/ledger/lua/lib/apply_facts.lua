@@ -101,8 +101,7 @@ do
 
     if attempt.s == 'released' then
       record.a = attempt.p.a
-      make_ready(contact, record)
-      enqueue_update(contact, backend_status(record), record.a, nil)
+      make_ready_and_report(contact, record, nil)
       return true
     end
     record.a, attempt.g = attempt.p.a + (attempt.u and 0 or 1), nil
@@ -125,8 +124,7 @@ do
     local disposition = rotate_phone(contact, record, attempt)
     local may_have_callback = disposition ~= 'invalid' and disposition ~= 'do_not_call'
     if open_callback(record) and not record.dnc and may_have_callback then
-      make_ready(contact, record)
-      enqueue_update(contact, backend_status(record), record.a, attempt.em)
+      make_ready_and_report(contact, record, attempt.em)
       return true
     end
     report(disposition, record.a, attempt.em)

@@ -9,26 +9,11 @@ local function callback_agent(record)
   if callback and callback.ag and server_ms < callback.gr then return callback.ag end
 end
 
-local agents_with_call -- agents for whom a call of the campaign is reserved or dialing; read when first needed
-local function has_call_coming(agent)
-  if not agents_with_call then
-    agents_with_call = {}
-    for _, set in ipairs({ reserved, dialing }) do
-      for _, contact in ipairs(redis.call('ZRANGE', set, 0, -1)) do
-        local record = load_record(contact)
-        local attempt = record.h[#record.h]
-        if attempt.ag then agents_with_call[attempt.ag] = true end
-      end
-    end
-  end
-  return agents_with_call[agent] == true
-end
+-- Whether a call of any campaign is on its way to the agent (hold_line in lib/campaign.lua).
+local function has_call_coming(agent) return redis.call('HEXISTS', calls_up, '@' .. agent) == 1 end
 
--- Takes the agent for one call. Returns false when the agent is not free or another call is coming for them.
-local function take_agent(agent, free_agents)
-  if not redis.call('ZSCORE', free_agents, agent) or has_call_coming(agent) then return false end
-  agents_with_call[agent] = true
-  return true
+local function may_have_call(agent, free_agents)
+  return redis.call('ZSCORE', free_agents, agent) and not has_call_coming(agent)
 end
 
 local function count_set_aside() return redis.call('ZCOUNT', ready, SET_ASIDE_FROM, '+inf') end
@@ -58,8 +43,10 @@ local function bring_back(agent_callbacks, agents, limit, may_have)
   local over = redis.call('ZRANGEBYSCORE', ready, SET_ASIDE_FROM, set_aside_order(server_ms), 'LIMIT', 0, limit)
   for _, contact in ipairs(over) do
     local record = load_record(contact)
-    redis.call('ZREM', agent_callbacks, agent_callback_name(contact, record))
-    bring(contact, record)
+    if is_in_state('ready', contact, record) then
+      redis.call('ZREM', agent_callbacks, agent_callback_name(contact, record))
+      bring(contact, record)
+    end
   end
   local brought = 0
   for _, agent in ipairs(agents) do
@@ -70,7 +57,8 @@ local function bring_back(agent_callbacks, agents, limit, may_have)
       local record = load_record(contact)
       redis.call('ZREM', agent_callbacks, name)
       local order = redis.call('ZSCORE', ready, contact)
-      if order and tonumber(order) >= SET_ASIDE_FROM and callback_agent(record) == agent then
+      local is_ready = order and is_in_state('ready', contact, record)
+      if is_ready and tonumber(order) >= SET_ASIDE_FROM and callback_agent(record) == agent then
         bring(contact, record)
         brought = brought + 1
         break

@@ -60,8 +60,8 @@ do
     return math.max(0, room)
   end
 
-  -- Chooses the caller id of a call, notes it in the attempt and counts it. `near` are the digits with which those that
-  -- come first begin ('*' = any). Returns false when all have reached the cap. The caller saves the record.
+  -- Chooses the caller id of a call and notes it in the attempt. `near` are the digits with which those that come first
+  -- begin ('*' = any). Returns false when all have reached the cap. The caller counts it and saves the record.
   function caller_ids.take(counts, attempt, near)
     local pool = load_pool()
     if not pool then return true end -- the campaign has a pool no more
@@ -72,9 +72,14 @@ do
     local chosen = next_of(counts, day, first, cap) or next_of(counts, day, pool.ids, cap)
     if not chosen then return false end
     attempt.ci, attempt.cy = chosen, day
-    if redis.call('HINCRBY', counts, day .. chosen, 1) == 1 then drop_old(counts, day) end
-    redis.call('PEXPIRE', counts, EXPIRY_MS)
     return true
+  end
+
+  -- Counts the caller id that an attempt has taken, if any.
+  function caller_ids.count(counts, attempt)
+    if not attempt.cy then return end
+    if redis.call('HINCRBY', counts, attempt.cy .. attempt.ci, 1) == 1 then drop_old(counts, attempt.cy) end
+    redis.call('PEXPIRE', counts, EXPIRY_MS)
   end
 
   -- The call was not placed: it does not use up the cap. The caller saves the record.

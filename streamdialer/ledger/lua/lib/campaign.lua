@@ -26,6 +26,14 @@ local function load_record(contact)
   return raw and cjson.decode(raw) or nil
 end
 
+-- Whether the contact's record says that it is in the state in whose set it was found. Else it is taken out of the set: the
+-- record is what counts.
+local function is_in_state(state, contact, record)
+  if record and record.p == state then return true end
+  redis.call('ZREM', states[state], contact)
+  return false
+end
+
 local function save_record(contact, record)
   redis.call('HSET', records, contact, cjson.encode(record))
 end
@@ -58,12 +66,13 @@ end
 -- One person, one call: while a contact has a call that may be up, its campaign holds the number called and the
 -- person. No other contact with that number, and no other campaign's contact with that id, is called meanwhile.
 --   calls_up        number (digits) -> campaign:contact whose call it is; several, with blanks between them, when news
---                   came late that a call was placed after all
+--                   came late that a call was placed after all. `@agent` likewise, while a call for that agent is reserved
+--                   or dialing: an answered one has made the agent busy
 --   persons_up      contact id -> the campaign that holds the person, or did a moment ago
 --   persons_called  sorted set contact id -> since when the backend knows how that call ended, ms; while a person is
 --                   held, it is not there. Kept for as long as a claim trusts the backend's list
 --                   (needs_verification in lib/eligibility.lua)
--- `lk` of a record: the numbers it holds.
+-- `lk` of a record: the numbers it holds, and `@agent`.
 local PERSONS_TTL_MS = 86400000 -- longer than any call
 local IN_CALL = { reserved = true, dialing = true, connected = true, orphaned = true }
 
@@ -111,18 +120,30 @@ local function other_call(contact, record)
   end
 end
 
+local function let_go(contact, name)
+  local other, others = other_holders(redis.call('HGET', calls_up, name), contact)
+  if other then redis.call('HSET', calls_up, name, others) else redis.call('HDEL', calls_up, name) end
+end
+
 -- The caller saves the record.
 local function hold_line(contact, record)
-  local held, is_held = record.lk or {}, {}
-  for _, number in ipairs(held) do is_held[number] = true end
-  for _, in_use in ipairs(numbers_in_use(record, record.h[#record.h])) do
-    local number = without_plus(in_use)
-    if not is_held[number] then
-      local other, others = other_holders(redis.call('HGET', calls_up, number), contact)
-      redis.call('HSET', calls_up, number, (other and others .. ' ' or '') .. campaign .. ':' .. contact)
-      held[#held + 1], is_held[number] = number, true
+  local newest, held, is_held = record.h[#record.h], {}, {}
+  local agent = newest.ag and (record.p == 'reserved' or record.p == 'dialing') and '@' .. newest.ag
+  for _, name in ipairs(record.lk or {}) do
+    if string.sub(name, 1, 1) == '@' and name ~= agent then
+      let_go(contact, name)
+    else
+      held[#held + 1], is_held[name] = name, true
     end
   end
+  local function hold(name)
+    if is_held[name] then return end
+    local other, others = other_holders(redis.call('HGET', calls_up, name), contact)
+    redis.call('HSET', calls_up, name, (other and others .. ' ' or '') .. campaign .. ':' .. contact)
+    held[#held + 1], is_held[name] = name, true
+  end
+  for _, number in ipairs(numbers_in_use(record, newest)) do hold(without_plus(number)) end
+  if agent then hold(agent) end
   record.lk = #held > 0 and held or nil
   if redis.call('ZREM', persons_called, contact) == 1 then redis.call('HDEL', persons_up, contact) end
   redis.call('HSETNX', persons_up, contact, campaign)
@@ -145,10 +166,7 @@ end
 
 -- The caller saves the record.
 local function release_line(contact, record)
-  for _, number in ipairs(record.lk or {}) do
-    local other, others = other_holders(redis.call('HGET', calls_up, number), contact)
-    if other then redis.call('HSET', calls_up, number, others) else redis.call('HDEL', calls_up, number) end
-  end
+  for _, name in ipairs(record.lk or {}) do let_go(contact, name) end
   record.lk = nil
   if redis.call('HEXISTS', outbox, contact) == 0 then release_person(contact) end
 end

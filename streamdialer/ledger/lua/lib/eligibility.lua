@@ -61,8 +61,11 @@ local function apply_refusal(contact, record, refusal)
   else
     record.why = refusal.why
     record.dnc = record.dnc or refusal.reason == 'do_not_call' or nil
-    set_state(contact, record, 'final', math.huge)
+    local place, waits = record.p, record.w
+    record.p, record.w = 'final', nil -- as the backend is to see it; the stream may refuse the entry: it comes first
     enqueue_update(contact, backend_status(record), record.a, nil)
+    record.p, record.w = place, waits
+    set_state(contact, record, 'final', math.huge)
   end
   save_record(contact, record)
 end

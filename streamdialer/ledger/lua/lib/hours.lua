@@ -50,7 +50,7 @@ local function missing_hours_of(hours, contact_ids)
   local missing = { zones = {}, contacts = {} }
   for _, contact in ipairs(contact_ids) do
     local record = load_record(contact)
-    if not opening_of(hours, contact, record) then
+    if record and not opening_of(hours, contact, record) then
       if record.z then
         missing.zones[record.z] = true
       else

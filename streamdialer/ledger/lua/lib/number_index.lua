@@ -47,6 +47,7 @@ end
 -- record.
 local function suppress(contact, record)
   if record.dnc then return end
+  enqueue_update(contact, 'do_not_call', record.a, nil) -- first: where it has no place, nothing is changed
   record.dnc = true
   if record.p == 'reserved' then
     unreserve(contact, record)
@@ -54,5 +55,4 @@ local function suppress(contact, record)
     set_state(contact, record, 'final', math.huge)
   end
   save_record(contact, record)
-  enqueue_update(contact, 'do_not_call', record.a, nil)
 end

@@ -44,3 +44,12 @@ local function backend_status(record)
   end
   return 'pending'
 end
+
+-- Makes the contact ready (make_ready) and says so to the backend: first of all, since the stream may refuse the entry, and
+-- then nothing may be half done. The caller saves the record.
+local function make_ready_and_report(contact, record, at)
+  local callback = open_callback(record)
+  local waits = callback and callback.at > server_ms
+  enqueue_update(contact, record.dnc and 'do_not_call' or waits and 'callback' or 'pending', record.a, at)
+  make_ready(contact, record)
+end

@@ -23,7 +23,7 @@ end
 local function offer_of(agent)
   for _, contact in ipairs(redis.call('ZRANGEBYSCORE', previewing, '(' .. format_number(ledger_ms), '+inf')) do
     local record = load_record(contact)
-    if record.of.ag == agent then return contact, record end
+    if record and record.of and record.of.ag == agent then return contact, record end
   end
 end
 

@@ -32,8 +32,6 @@ local function reserve_contact(contact, record, terms, opening, token, agent)
     to = callback and callback.nn or nil,
     al = (opening.law or terms.rules) .. (open_until ~= '' and '; until ' .. iso(tonumber(open_until)) or ''),
   }
-  set_state(contact, record, 'reserved', ledger_ms + terms.lease_ms)
-  save_record(contact, record)
   local entry = {
     'attempt', attempt_id, 'campaign', campaign, 'contact', contact, 'token', token, 'until', open_until, 'call', call,
   }
@@ -49,5 +47,7 @@ local function reserve_contact(contact, record, terms, opening, token, agent)
   add('ring_ms', terms.ring_ms)
   add('on_machine', terms.on_machine)
   add('traceparent', terms.trace ~= '' and terms.trace)
-  redis.call('XADD', terms.calls, '*', unpack(entry))
+  redis.call('XADD', terms.calls, '*', unpack(entry)) -- first: where it has no place, nothing is reserved
+  set_state(contact, record, 'reserved', ledger_ms + terms.lease_ms)
+  save_record(contact, record)
 end
