@@ -28,6 +28,7 @@ MEASURES: Final[dict[str, Callable[[], Awaitable[Speed]]]] = {
     "originates-8": partial(measures.originates, 8),
     "originates-64": partial(measures.originates, 64),
     "originates-400": partial(measures.originates, 400),
+    "originates-by-two": measures.originates_by_two,
     "updates": measures.updates,
     "ticks": measures.ticks,
     "reaction": measures.reaction,
@@ -39,7 +40,7 @@ async def main(rounds: int, only: list[str]) -> list[list[str]]:
     rows = []
     show = sys.stdout.write
     show(
-        f"{'measure':16} {'per second':>10} {'least':>7} {'most':>7} {'CPU ms':>7} {'beside':>8} {'ratio':>6}\n"
+        f"{'measure':18} {'per second':>10} {'least':>7} {'most':>7} {'CPU ms':>7} {'beside':>8} {'ratio':>6}\n"
     )
     for name in only:
         found = [await MEASURES[name]() for _ in range(rounds)]
@@ -47,7 +48,7 @@ async def main(rounds: int, only: list[str]) -> list[list[str]]:
         beside = [each.beside_per_second for each in found if each.beside_per_second]
         ratios = [each.ratio for each in found if each.ratio]
         show(
-            f"{name:16} {statistics.median(rates):10.0f} {min(rates):7.0f} {max(rates):7.0f} "
+            f"{name:18} {statistics.median(rates):10.0f} {min(rates):7.0f} {max(rates):7.0f} "
             f"{statistics.median(each.cpu_ms for each in found):7.2f} "
             f"{f'{statistics.median(beside):8.0f}' if beside else '':>8} "
             f"{f'{statistics.median(ratios):6.2f}' if ratios else '':>6} {found[-1].detail}\n"

@@ -58,20 +58,35 @@ class Speed(msgspec.Struct, frozen=True):
 class Bench:
     """An empty Redis, servers that answer at once, and the processes of one measure."""
 
-    def __init__(self, services: Services, children: ChildProcesses, servers: str, redis_url: str) -> None:
+    def __init__(
+        self, services: Services, children: ChildProcesses, servers: str, servers_pid: int, redis_url: str
+    ) -> None:
         self.services = services
         self.servers = servers
+        self.servers_pid = servers_pid
         self.redis_url = redis_url
         self._children = children
 
     async def start(self, *options: str) -> ChildProcess:
         """A replica that has joined its groups."""
         replica = self._children.start("replica", "consume", "--name", "replica", *options)
-        while not await self.services.client.exists(self.services.keys.replicas):
-            assert replica.is_running, replica.log_end()
+        await self._until_joined([replica])
+        return replica
+
+    async def start_two(self, *options: str) -> list[ChildProcess]:
+        """At once, so that neither begins long before the other."""
+        names = ("replica-1", "replica-2")
+        replicas = [self._children.start(name, "consume", "--name", name, *options) for name in names]
+        await self._until_joined(replicas)
+        return replicas
+
+    async def _until_joined(self, replicas: list[ChildProcess]) -> None:
+        client, keys = self.services.client, self.services.keys
+        while await client.zcard(keys.replicas) < len(replicas):
+            for replica in replicas:
+                assert replica.is_running, replica.log_end()
             await anyio.sleep(0.01)
         await anyio.sleep(0.3)
-        return replica
 
     async def time_until(
         self, replica: ChildProcess, is_done: Callable[[], Awaitable[bool]]
@@ -83,6 +98,10 @@ class Bench:
                 assert replica.is_running, replica.log_end()
                 await anyio.sleep(0.005)
         return time.monotonic() - began, cpu_s(replica.pid) - cpu
+
+    async def redis_cpu_s(self) -> float:
+        info = await self.services.client.info("cpu")
+        return float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
 
     async def is_drained(self, stream: Any) -> bool:
         return not await self.services.client.xlen(self.services.keys.stream(stream))
@@ -115,7 +134,7 @@ async def open_bench(**changes: str | float) -> AsyncIterator[Bench]:
         try:
             async with open_services(settings) as services:
                 with ChildProcesses(Path(folder), environment) as children:
-                    bench = Bench(services, children, servers, redis.url)
+                    bench = Bench(services, children, servers, process.pid, redis.url)
                     await _until_it_answers(bench)
                     yield bench
         finally:
@@ -221,6 +240,26 @@ async def originates(open_at_once: int) -> Speed:
         left = await bench.services.client.xlen(bench.services.keys.stream("calls"))
         seconds, cpu = await bench.time_until(replica, lambda: bench.is_drained("calls"))
         return Speed(left / seconds, 1000 * cpu / left, await _bare_posts(bench.servers, open_at_once))
+
+
+async def originates_by_two() -> Speed:
+    """Calls placed by two processes with 64 requests open each; beside it one such process."""
+    alone = await originates(64)
+    async with open_bench() as bench:
+        await reserve(bench.services, 4 * CALLS)  # some are placed before both have begun
+        replicas = await bench.start_two("--stages", "calls", "--concurrency", "64")
+        left = await bench.services.client.xlen(bench.services.keys.stream("calls"))
+        other_cpu, server_cpu, redis_cpu = (
+            cpu_s(replicas[1].pid),
+            cpu_s(bench.servers_pid),
+            await bench.redis_cpu_s(),
+        )
+        seconds, cpu = await bench.time_until(replicas[0], lambda: bench.is_drained("calls"))
+        cpu += cpu_s(replicas[1].pid) - other_cpu
+        server_cpu, redis_cpu = cpu_s(bench.servers_pid) - server_cpu, await bench.redis_cpu_s() - redis_cpu
+        cores = [f"{each / seconds:.2f}" for each in (cpu, redis_cpu, server_cpu)]
+        detail = "cores: the two {}, Redis {}, the server that answers {}".format(*cores)
+        return Speed(left / seconds, 1000 * cpu / left, alone.per_second, detail)
 
 
 async def _bare_posts(servers: str, open_at_once: int) -> float:
