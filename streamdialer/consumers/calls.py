@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 QUEUE_MAX_AGE_S: Final = 5.0
 SETTLE_WITHIN_S: Final = 5.0
-"""For so long a process that stops waits for Redis to take a reply."""
+"""How long a process that stops waits for Redis to take a reply."""
 SEND_WITHIN_S: Final = 5.0
 """A process that was suspended for longer after it marked the attempt must not send it: the attempt's deadline may have
 passed, and another process may be calling the contact."""
@@ -185,7 +185,7 @@ class CallsStage:
             return False
 
     async def _is_marked_again(self, attempt: Attempt) -> bool:
-        """Marks the attempt once more; False when it has news, has ended or its deadline has passed, as at first."""
+        """Marks the attempt once more; False when an event of it has come, it has ended, or its deadline has passed."""
         asked_s = monotonic()
         marked = await self._services.campaigns.mark_sent(attempt, uuid4().hex, "")
         return marked.status == "again" and monotonic() - asked_s <= SEND_WITHIN_S

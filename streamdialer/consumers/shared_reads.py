@@ -25,7 +25,7 @@ class SharedReads(Generic[Answer]):
         self._errors: TTLCache[Exception] = TTLCache()
 
     async def get(self, name: str, read: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Raises what `read` raises, also for those who waited meanwhile; whoever asks later makes a new try."""
+        """Raises the error of `read`: all who waited for that read get it, and the next call reads again."""
         asked_s = monotonic()
         async with self._reading.put(name, self._reading.get(name) or anyio.Lock()):
             error = self._errors.get(name, monotonic() - asked_s)

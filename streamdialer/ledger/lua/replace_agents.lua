@@ -161,7 +161,8 @@ for agent, record in pairs(found) do
     end
   end
 end
--- Agents of whom something newer was heard stay: when it is only they, asking again would change nothing.
+-- An agent of whom something newer was heard stays in the queue. When nobody was taken out, the same list would change
+-- nothing more.
 local is_whole = all_ids ~= '' and (removed <= MOST_REMOVED or taken_out == 0)
 if is_backends then redis.call('HSET', sets.state, is_whole and 'polled' or 'polling', ARGV[2]) end
 if not is_whole then return { removed > 0 and 'more' or 'ok', freed } end
